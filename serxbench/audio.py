@@ -1,4 +1,7 @@
-"""Any audio file → mono float32 at 16 kHz, or an AudioError that says what is wrong with the file."""
+"""Any audio file → mono float32 at 16 kHz, or an AudioError that says what is wrong with the file.
+
+Messages name the file without its folder: they end up in result files, which hold no path of a machine.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,10 @@ class Clip:
     waveform: NDArray[np.float32]
     seconds: float
     note: str | None = None
+
+    def sha256(self) -> str:
+        """The hash of the samples, which identifies what a model heard whatever the file's name or format."""
+        return hashlib.sha256(self.waveform.tobytes()).hexdigest()
 
 
 def probe_audio(path: Path) -> AudioInfo:
@@ -94,22 +101,16 @@ def read_audio(path: Path, max_seconds: float = MAX_SECONDS_READ) -> Clip:
     )
 
 
-def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_file(path: Path) -> None:
     try:
         with path.open("rb") as file:
             head = file.read(len(_LFS_HEADER))
     except FileNotFoundError:
-        raise AudioError(f"{path}: no such file") from None
+        raise AudioError(f"{path.name}: no such file") from None
     except PermissionError:
-        raise AudioError(f"{path}: permission denied; make the file readable for this user") from None
+        raise AudioError(f"{path.name}: permission denied; make the file readable for this user") from None
     except OSError as error:
-        raise AudioError(f"{path}: {error.strerror or error}") from error
+        raise AudioError(f"{path.name}: {error.strerror or error}") from error
     if not head:
         raise AudioError(f"{path.name}: is empty (0 bytes)")
     if head == _LFS_HEADER:

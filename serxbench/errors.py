@@ -1,19 +1,19 @@
 """The error tree. Every message says what was found, what was wanted and what to do.
 
-    SerxbenchError            exit code 1; the base of everything the harness raises on purpose
-    ├── UsageError            exit code 2; the command line or the configuration asks for something that is not there
-    │   ├── UnknownName       no card, prompt, corpus, ... of that name (with the nearest right one)
-    │   └── SettingsError     serxbench.toml or an environment variable is malformed
-    ├── DefinitionError       a model card, prompt or word table is malformed
-    ├── CorpusError           a corpus cannot be read, or has not what the task needs
-    ├── AudioError            one clip cannot be read (becomes that item's record, never ends a run)
-    ├── AdapterError          a model cannot be loaded, or its inputs are not what they should be
-    │   └── ClipError         one clip does not fit the model (becomes that item's record)
-    ├── RunError              a run folder cannot be used
-    │   ├── RunLocked         another process is writing it
-    │   ├── ManifestMismatch  it holds another run
-    │   └── MissingStage      the file that a stage needs has not been made yet
-    └── MetricError           arrays or votes that do not fit together
+SerxbenchError            exit code 1; the base of everything the harness raises on purpose
+├── UsageError            exit code 2; the command line or the configuration asks for something that is not there
+│   ├── UnknownName       no card, prompt, corpus, ... of that name (with the nearest right one)
+│   └── SettingsError     serxbench.toml or an environment variable is malformed
+├── DefinitionError       a model card, prompt or word table is malformed
+├── CorpusError           a corpus cannot be read, or has not what the task needs
+├── AudioError            one clip cannot be read (becomes that item's record, never ends a run)
+├── AdapterError          a model cannot be loaded, or its inputs are not what they should be
+│   └── ClipError         one clip does not fit the model (becomes that item's record)
+├── RunError              a run folder cannot be used
+│   ├── RunLocked         another process is writing it
+│   ├── ManifestMismatch  it holds another run
+│   └── MissingStage      the file that a stage needs has not been made yet
+└── MetricError           arrays or votes that do not fit together
 """
 
 from __future__ import annotations

@@ -109,6 +109,7 @@ class Response(JsonRecord):
     text: verbatim, None if there is no answer. error: the reason then.
     audio_seconds: length of the clip as it is on disk. truncated: the model heard only its beginning.
     note: what was done to the clip that a reader should know (cut, channels averaged, resampled).
+    audio_sha256: hash of the mono 16 kHz samples that the clip was decoded to, shortened to 16 hex digits.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Response(JsonRecord):
     audio_seconds: float | None = None
     truncated: bool = False
     note: str | None = None
+    audio_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,61 @@
+"""Model families: how each is loaded, prompted and batched. One module a family; a module is found by its name.
+
+A module of this package holds
+
+    MODEL_TYPES: tuple[str, ...]                          the `model_type`s of config.json that it loads
+    PROMPT_STYLES: tuple[str, ...]                        the prompt styles that a card may name
+    def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Adapter
+
+and imports torch only inside functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
+
+from serxbench.errors import UnknownName, UsageError
+from serxbench.records import Decoding, Prompt, Response
+
+if TYPE_CHECKING:
+    from serxbench.audio import Clip
+
+
+class Adapter(Protocol):
+    """A loaded model."""
+
+    #: Longest and shortest clip that the model hears whole, in seconds.
+    max_seconds: float
+    min_seconds: float
+
+    def generate(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding) -> list[Response]:
+        """One response a clip, in the order given.
+
+        A clip that does not fit the model yields a response with `stop="error"`; it never ends the batch.
+        Raises AdapterError when the inputs built for the model are not what they should be.
+        """
+        ...
+
+
+def list_adapters() -> list[str]:
+    """The names of all model families."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def find_adapter(name: str) -> ModuleType:
+    """The module of a family. Raises UnknownName."""
+    if name not in list_adapters():
+        raise UnknownName("adapter", name, list_adapters(), "serxbench models")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def adapter_of_model_type(model_type: object, config: Path) -> str:
+    """The family that loads checkpoints of this `model_type`. Raises UsageError naming `config` if none does."""
+    known = {kind: name for name in list_adapters() for kind in find_adapter(name).MODEL_TYPES}
+    if not isinstance(model_type, str) or model_type not in known:
+        raise UsageError(f"{config}: no adapter loads model_type {model_type!r}; there are: {', '.join(sorted(known))}")
+    return known[model_type]

@@ -1,0 +1,1 @@
+"""How generation is executed. `transformers`: in this process."""

@@ -1,0 +1,5 @@
+"""`python -m serxbench` is the command line."""
+
+from serxbench.cli import main
+
+main()

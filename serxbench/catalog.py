@@ -1,0 +1,199 @@
+"""Names → definitions: model cards and prompts, embedded or in a user's own folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from serxbench.definitions import Definition, check_fields, read_definition
+from serxbench.emotions import options_of
+from serxbench.errors import DefinitionError, UnknownName, UsageError
+from serxbench.records import Prompt
+
+Mode = Literal["open", "closed"]
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+_PACKAGE = Path(__file__).parent
+
+_CARD_REQUIRED = {"name": str, "adapter": str, "repository": str, "licence": str}
+_CARD_OPTIONAL = {
+    "revision": str,
+    "dtype": str,
+    "prompt_style": str,
+    "max_audio_seconds": float,
+    "memory_gib": float,
+    "parameters": str,
+    "licence_limits": str,
+    "family": str,
+    "display_name": str,
+    "citation": str,
+}
+_PROMPT_REQUIRED = {"name": str, "version": int, "task": str, "source": str}
+_PROMPT_OPTIONAL = {"mode": str, "cot": bool, "variables": list}
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What it takes to load one model, and what a user must know before using it.
+
+    repository: a hub id, or a folder; a relative folder is relative to the card's own file.
+    revision: the pinned commit of the hub repository; None for a local folder, whose content hash stands for it.
+    dtype: `auto` means bfloat16 on a GPU and float32 on a CPU.
+    """
+
+    name: str
+    adapter: str
+    repository: str
+    licence: str
+    revision: str | None = None
+    dtype: str = "auto"
+    prompt_style: str = "chat"
+    max_audio_seconds: float | None = None
+    memory_gib: float | None = None
+    parameters: str | None = None
+    licence_limits: str | None = None
+    family: str | None = None
+    display_name: str | None = None
+    citation: str | None = None
+    notes: str = ""
+    path: Path | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint's folder if it lies on this machine's disk by path; None for a hub id."""
+        base = self.path.parent if self.path else Path()
+        candidate = (base / self.repository).expanduser()
+        return candidate.resolve() if candidate.is_dir() else None
+
+
+def embedded_folder(name: str) -> Path:
+    """The folder of embedded definitions `name` (`model_cards`, `prompts`): in the wheel, or in a checkout."""
+    in_wheel = _PACKAGE / name
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / name
+
+
+def list_cards(folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Card name → file, of the embedded cards and of `folders`; a user's card hides an embedded one of its name."""
+    return _list("model_cards", folders)
+
+
+def list_prompts(folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Prompt name → file, like list_cards."""
+    return _list("prompts", folders)
+
+
+def _list(kind: str, folders: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in (embedded_folder(kind), *folders):
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder (a folder of {kind.replace('_', ' ')} was wanted)")
+        found.update({path.stem: path for path in sorted(folder.glob("*.md")) if path.stem != "README"})
+    return dict(sorted(found.items()))
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in the file `path`. Raises DefinitionError."""
+    definition = read_definition(path)
+    check_fields(definition, _CARD_REQUIRED, _CARD_OPTIONAL)
+    if definition.fields["name"] != path.stem:
+        raise DefinitionError(f"{path}: its name is '{definition.fields['name']}'; wanted the file's, '{path.stem}'")
+    return ModelCard(**definition.fields, notes=definition.text, path=path)
+
+
+def resolve_card(model: str, folders: Sequence[Path] = ()) -> ModelCard:
+    """The card that `--model` means: a card's name, the path of a card, or a checkpoint folder.
+
+    A checkpoint folder needs no card: its `config.json` names the architecture, which names the adapter.
+    Raises UnknownName, UsageError or DefinitionError.
+    """
+    cards = list_cards(folders)
+    if model in cards:
+        return read_card(cards[model])
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _card_of_checkpoint(path)
+    if path.is_file():
+        return read_card(path)
+    if path.suffix == ".md" or model.startswith((".", "/", "~")):
+        raise UsageError(f"{model}: no such file or folder (a model card or a checkpoint folder was wanted)")
+    raise UnknownName("model card", model, cards, "serxbench models")
+
+
+def _card_of_checkpoint(folder: Path) -> ModelCard:
+    from serxbench.adapters import adapter_of_model_type
+
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UsageError(f"{folder}: has no config.json; a checkpoint folder written by save_pretrained was wanted")
+    try:
+        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{config}: is not a JSON object ({error})") from error
+    return ModelCard(
+        name=folder.resolve().name,
+        adapter=adapter_of_model_type(model_type, config),
+        repository=str(folder.resolve()),
+        licence="not stated (checkpoint folder without a card)",
+    )
+
+
+def prompt_name(mode: Mode, cot: bool) -> str:
+    """The name of the prompt for a mode: `open`, `closed`, `open-cot` or `closed-cot`."""
+    return f"{mode}-cot" if cot else mode
+
+
+def load_prompt(name: str, labels: tuple[str, ...], folders: Sequence[Path] = ()) -> Prompt:
+    """The prompt `name` rendered for a corpus with these classes.
+
+    `sha256` is the hash of the rendered text: two runs were asked the same if and only if it is equal.
+    Raises UnknownName, or DefinitionError for unknown keys, undeclared or unused variables.
+    """
+    prompts = list_prompts(folders)
+    if name not in prompts:
+        raise UnknownName("prompt", name, prompts, "serxbench prompts")
+    definition = read_prompt(prompts[name])
+    options = options_of(labels)
+    values = {"options": "\n".join(f"{letter}. {label}" for letter, label in options)}
+    used = set(_VARIABLE.findall(definition.text))
+    if unknown := sorted(used - set(values)):
+        raise DefinitionError(f"{definition.path}: no value for {{{{{unknown[0]}}}}}; there are: {', '.join(values)}")
+    text = _VARIABLE.sub(lambda match: values[match[1]], definition.text)
+    return Prompt(
+        name=name,
+        text=text,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        options=options if "options" in used else None,
+    )
+
+
+def read_prompt(path: Path) -> Definition:
+    """The prompt file at `path`, checked: known keys, and the variables it declares are those it uses."""
+    definition = read_definition(path)
+    check_fields(definition, _PROMPT_REQUIRED, _PROMPT_OPTIONAL)
+    fields: dict[str, Any] = dict(definition.fields)
+    if fields["name"] != path.stem:
+        raise DefinitionError(f"{path}: its name is '{fields['name']}'; wanted the file's, '{path.stem}'")
+    if "mode" in fields and fields["mode"] not in MODES:
+        raise DefinitionError(f"{path}: mode must be one of {', '.join(MODES)}; found '{fields['mode']}'")
+    used, declared = set(_VARIABLE.findall(definition.text)), set(fields.get("variables", []))
+    if used != declared:
+        odd = sorted(used ^ declared)[0]
+        verb = "is used in the text and not declared" if odd in used else "is declared and not used in the text"
+        raise DefinitionError(f"{path}: variable '{odd}' {verb}; list what the text uses under 'variables'")
+    if not definition.text:
+        raise DefinitionError(f"{path}: has no text below the front matter")
+    return definition
+
+
+def as_mode(mode: str) -> Mode:
+    """`mode` as a Mode. Raises UnknownName."""
+    if mode not in MODES:
+        raise UnknownName("mode", mode, MODES)
+    return mode

@@ -1,0 +1,97 @@
+"""What `run` and `respond` share: the options that say who is asked what about which corpus."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from serxbench.cli import _options as options
+
+if TYPE_CHECKING:
+    from serxbench.progress import Progress
+    from serxbench.stages.respond import RespondRequest
+
+DEFAULT_BATCH_SIZE = 8
+
+_OPTIONS = (
+    options.model,
+    options.mode,
+    options.cot,
+    options.data,
+    options.data_root,
+    options.limit,
+    options.option("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, help="Utterances computed together."),
+    options.option("--max-new-tokens", type=int, default=256, help="The longest answer, in tokens."),
+    options.option("--temperature", type=float, default=0.0, help="0 is greedy decoding."),
+    options.option("--seed", type=int, default=0, help="Of sampling; greedy decoding uses none."),
+    options.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the model computes."),
+    options.option("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="The number format."),
+    options.option("--out", type=options.FOLDER, help="The run folder.  [default: runs/MODEL_PROMPT_CORPUS]"),
+    options.cards,
+    options.prompts,
+    options.quiet,
+)
+
+
+def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options to a command, which receives them as one dict `asked`."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> Any:
+        names = {"model", "mode", "cot", "data", "data_root", "limit", "batch_size", "max_new_tokens", "temperature"}
+        names |= {"seed", "device", "dtype", "out", "cards", "prompts"}
+        asked = {name: given.pop(name) for name in names}
+        return function(asked=asked, **given)
+
+    for decorate in reversed(_OPTIONS):
+        command = decorate(command)
+    return command
+
+
+def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> tuple[RespondRequest, Path]:
+    """What the options mean, and the run folder. scored: refuse a corpus that has nothing to score against."""
+    from serxbench.catalog import as_mode, load_prompt, prompt_name, resolve_card
+    from serxbench.errors import CorpusError, UsageError
+    from serxbench.records import Decoding
+    from serxbench.stages.respond import RespondRequest
+
+    if asked["max_new_tokens"] < 1 or asked["temperature"] < 0:
+        raise UsageError("--max-new-tokens must be at least 1 and --temperature at least 0")
+    mode = as_mode(asked["mode"])
+    card = resolve_card(asked["model"], asked["cards"])
+    name = prompt_name(mode, asked["cot"])
+    corpus = options.open_corpus(asked["data"], asked["data_root"], asked["limit"])
+    for remark in corpus.remarks:
+        progress.say(remark)
+    if scored and not corpus.scorable:
+        raise CorpusError(
+            f"{asked['data']}: no utterance has votes or a consensus, so there is nothing to score against. "
+            "Add a 'votes' or 'consensus' column, or use `serxbench respond` to collect answers only"
+        )
+    request = RespondRequest(
+        card=card,
+        mode=mode,
+        cot=asked["cot"],
+        prompt=load_prompt(name, corpus.info.labels, asked["prompts"]),
+        corpus=corpus,
+        decoding=Decoding(max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], seed=asked["seed"]),
+        batch_size=asked["batch_size"],
+        device=asked["device"],
+        dtype=asked["dtype"],
+    )
+    return request, asked["out"] or Path("runs") / _folder_name(request)
+
+
+def _folder_name(request: RespondRequest) -> str:
+    from serxbench.catalog import prompt_name
+
+    corpus = request.corpus
+    parts = [corpus.info.name, corpus.split, f"first{corpus.limit}" if corpus.limit else None]
+    if corpus.info.takes_path:
+        parts[0] = Path(corpus.data.partition(":")[2].partition("#")[0]).stem
+    where = "-".join(part for part in parts if part)
+    return f"{request.card.name}_{prompt_name(request.mode, request.cot)}_{where}"

@@ -1,0 +1,44 @@
+"""serxbench run"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from serxbench.cli import _options as options
+from serxbench.cli._asking import asking_options, make_request
+
+
+@click.command()
+@asking_options
+@options.parser
+@options.clusterer
+@options.as_json
+def command(asked: dict[str, Any], parser: str | None, clusterer: str | None, as_json: bool, quiet: bool) -> int:
+    """Ask a model about a corpus, parse its answers, and score them.
+
+    Repeating the command goes on where it stopped; the stages that are up to date are not done again.
+    """
+    from serxbench.cli import EXIT_FAILED_RECORDS
+    from serxbench.cli._console import listen
+    from serxbench.cli._report import print_scores
+    from serxbench.clustering import get_clusterer
+    from serxbench.parsing import get_parser
+    from serxbench.stages.cluster import cluster
+    from serxbench.stages.parse import parse
+    from serxbench.stages.respond import respond
+    from serxbench.stages.score import score
+
+    for name, find in ((parser, get_parser), (clusterer, get_clusterer)):
+        if name:
+            find(name)
+    progress = listen(quiet)
+    request, out = make_request(asked, progress, scored=True)
+    run = respond(request, out, progress)
+    parse(run, parser)
+    cluster(run, clusterer)
+    scores = score(run, request.corpus)
+    print_scores([(run, scores)], as_json)
+    progress.say(f"next: serxbench leaderboard {out} --out leaderboards/mine.md")
+    return EXIT_FAILED_RECORDS if scores["answers"]["n_failed"] else 0

@@ -1,0 +1,193 @@
+"""Generation in this process: audio is decoded ahead in threads, batches run in a fixed order, one failure stays one.
+
+The batch plan is a function of the corpus: clips sorted by length and cut into batches. A resumed run therefore computes
+each batch with the same neighbours as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from serxbench.adapters import Adapter
+from serxbench.audio import Clip, probe_audio, read_audio
+from serxbench.errors import AdapterError, AudioError
+from serxbench.records import Decoding, Prompt, Response, Utterance
+
+#: Batch 0 of every plan holds the clips whose header cannot be read; no model sees them.
+UNREADABLE = 0
+
+#: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
+_BROKEN_AFTER = 8
+
+_LOADER_THREADS = 2
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which utterances are computed together.
+
+    batches: number → positions in the corpus. unreadable: position → why that clip is in batch 0.
+    seconds: position → length of the clip.
+    """
+
+    batches: Mapping[int, tuple[int, ...]]
+    unreadable: Mapping[int, str]
+    seconds: Mapping[int, float]
+
+    def sha256(self) -> str:
+        """The hash of the plan; equal on every machine where the same files are readable."""
+        return hashlib.sha256(json.dumps(sorted(self.batches.items())).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A finished batch: its responses, and how long it took.
+
+    raised: what the model raised on single clips. halved: why the batch had to be computed in parts.
+    """
+
+    number: int
+    responses: list[Response]
+    seconds_waiting: float
+    seconds_generating: float
+    raised: tuple[str, ...] = ()
+    halved: tuple[str, ...] = ()
+
+
+def plan_batches(utterances: Sequence[Utterance], batch_size: int) -> Plan:
+    """The plan for a corpus. Reads headers only."""
+    with ThreadPoolExecutor(_LOADER_THREADS * 2) as pool:
+        probed = list(pool.map(_seconds_or_reason, utterances))
+    seconds = {n: found for n, found in enumerate(probed) if isinstance(found, float)}
+    unreadable = {n: found for n, found in enumerate(probed) if isinstance(found, str)}
+    order = sorted(seconds, key=lambda n: (seconds[n], n))
+    batches = {UNREADABLE: tuple(unreadable)} if unreadable else {}
+    for number, start in enumerate(range(0, len(order), batch_size), start=1):
+        batches[number] = tuple(order[start : start + batch_size])
+    return Plan(batches=batches, unreadable=unreadable, seconds=seconds)
+
+
+def _seconds_or_reason(utterance: Utterance) -> float | str:
+    if utterance.audio is None:
+        return "the corpus lists no audio file for it"
+    try:
+        return probe_audio(utterance.audio).seconds
+    except AudioError as error:
+        return str(error)
+
+
+def generate_batches(
+    adapter: Adapter,
+    utterances: Sequence[Utterance],
+    plan: Plan,
+    done: frozenset[int],
+    request: tuple[Prompt, Decoding],
+) -> Iterator[Batch]:
+    """The batches of the plan that are not in `done`, in the plan's order.
+
+    Raises AdapterError if the model raised on each of the first clips it was given: it would do so on all of them.
+    """
+    if UNREADABLE in plan.batches and UNREADABLE not in done:
+        failed = [_failure(utterances[n].id, reason) for n, reason in plan.unreadable.items()]
+        yield Batch(number=UNREADABLE, responses=failed, seconds_waiting=0.0, seconds_generating=0.0)
+    waiting = [number for number in plan.batches if number != UNREADABLE and number not in done]
+    n_answered = n_raised = 0
+    with ThreadPoolExecutor(_LOADER_THREADS) as pool:
+        ahead: dict[int, list[Future[Clip]]] = {}
+        for turn, number in enumerate(waiting):
+            for coming in waiting[turn : turn + 1 + _BATCHES_AHEAD]:
+                if coming not in ahead:
+                    ahead[coming] = [pool.submit(_read, utterances[n]) for n in plan.batches[coming]]
+            members = [utterances[n] for n in plan.batches[number]]
+            batch = _run_batch(adapter, number, members, ahead.pop(number), request)
+            n_answered += sum(response.stop != "error" for response in batch.responses)
+            n_raised += len(batch.raised)
+            if not n_answered and n_raised >= _BROKEN_AFTER:
+                raise AdapterError(
+                    f"the model failed on each of the first {n_raised} clips, so the run was stopped: {batch.raised[-1]}"
+                )
+            yield batch
+
+
+def _read(utterance: Utterance) -> Clip:
+    assert utterance.audio is not None
+    return read_audio(utterance.audio)
+
+
+def _run_batch(
+    adapter: Adapter,
+    number: int,
+    members: Sequence[Utterance],
+    reading: Sequence[Future[Clip]],
+    request: tuple[Prompt, Decoding],
+) -> Batch:
+    began = time.perf_counter()
+    clips: dict[str, Clip] = {}
+    responses: dict[str, Response] = {}
+    for utterance, future in zip(members, reading, strict=True):
+        try:
+            clips[utterance.id] = future.result()
+        except AudioError as error:
+            responses[utterance.id] = _failure(utterance.id, str(error))
+    loaded = time.perf_counter()
+    trouble = _Trouble()
+    for response in _generate(adapter, list(clips), list(clips.values()), request, trouble):
+        responses[response.id] = response
+    return Batch(
+        number=number,
+        responses=[responses[utterance.id] for utterance in members],
+        seconds_waiting=loaded - began,
+        seconds_generating=time.perf_counter() - loaded,
+        raised=tuple(trouble.raised),
+        halved=tuple(trouble.halved),
+    )
+
+
+@dataclass
+class _Trouble:
+    raised: list[str] = field(default_factory=list)
+    halved: list[str] = field(default_factory=list)
+
+
+def _generate(
+    adapter: Adapter, ids: list[str], clips: list[Clip], request: tuple[Prompt, Decoding], trouble: _Trouble
+) -> list[Response]:
+    """The responses; a batch that fails as a whole is halved, down to the clip that makes it fail."""
+    if not ids:
+        return []
+    prompt, decoding = request
+    # One seed a batch, from its members, so that a sampled answer does not depend on what ran before.
+    decoding = replace(decoding, seed=decoding.seed + int(hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8], 16))
+    try:
+        return adapter.generate(ids, clips, prompt, decoding)
+    except AdapterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a model raises for one clip must not cost the others
+        _free_memory()
+        reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+        if len(ids) == 1:
+            trouble.raised.append(reason)
+            return [replace(_failure(ids[0], reason), audio_seconds=round(clips[0].seconds, 4))]
+        trouble.halved.append(f"batch of {len(ids)} failed ({reason}) and was halved")
+    half = len(ids) // 2
+    return [
+        *_generate(adapter, ids[:half], clips[:half], request, trouble),
+        *_generate(adapter, ids[half:], clips[half:], request, trouble),
+    ]
+
+
+def _free_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _failure(id: str, reason: str) -> Response:
+    return Response(id=id, stop="error", error=reason)

@@ -1,0 +1,183 @@
+"""scores.json of many runs → one markdown leaderboard in the shape of Table 1 of arXiv 2509.24187.
+
+A row is a system, asked with or without chain of thought; a column is a form of the question × the items × the
+reference. Runs on different corpora, splits or items stand in tables of their own. A run whose signature differs from
+that of most runs of its table in anything but who was asked is marked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serxbench.signatures import differing_parts
+
+Scores = Mapping[str, Any]
+
+FORMS = ("open", "closed")
+
+#: (reference, subset, heading) of the four columns of one form.
+COLUMNS = (
+    ("mv", "all", "MV"),
+    ("all", "all", "All"),
+    ("mv", "strict", "MV >.5"),
+    ("all", "strict", "All >.5"),
+)
+
+_MARKS = "†‡§¶‖"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One system: its scores in each form, None where it was not run."""
+
+    name: str
+    forms: Mapping[str, Scores]
+
+    def rank_value(self) -> tuple[float, ...]:
+        """Descending by the first column that there is."""
+        values = (headline(scores, "mv", "all") for form in FORMS if (scores := self.forms.get(form)))
+        return tuple(-(value["value"] or 0.0) for value in values)
+
+
+def leaderboard(runs: Sequence[Scores]) -> str:
+    """The markdown text for the scores of some runs."""
+    tables: dict[tuple[str, ...], list[Scores]] = {}
+    for scores in runs:
+        corpus = scores["corpus"]
+        key = (corpus["name"], str(corpus["split"]), corpus["revision"], str(corpus["n"]))
+        tables.setdefault(key, []).append(scores)
+    parts = ["# Leaderboard", "", _LEGEND, ""]
+    for members in tables.values():
+        parts += _table(members)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def headline(scores: Scores, reference: str, subset: str) -> Mapping[str, Any]:
+    """The macro-F1 row of scores.json for a reference and a subset."""
+    wanted = ("macro_f1", reference, subset)
+    found: Mapping[str, Any] = next(
+        row for row in scores["scores"] if (row["metric"], row["reference"], row["subset"]) == wanted
+    )
+    return found
+
+
+def _table(members: Sequence[Scores]) -> list[str]:
+    corpus = members[0]["corpus"]
+    usual = _usual_signature(members)
+    marks = _Marks(usual)
+    where = f"{corpus['name']}{', split ' + corpus['split'] if corpus['split'] else ''}"
+    lines = [
+        f"## {where} ({corpus['n']} utterances, {len(corpus['labels'])} classes)",
+        "",
+        _plain(corpus["description"]),
+        "",
+    ]
+    heads = [f"{form} {heading}" for form in FORMS for heading in (*(c[2] for c in COLUMNS), "coverage")]
+    lines.append("| # | system | " + " | ".join(heads) + " |")
+    lines.append("|---:|---|" + "---:|" * len(heads))
+    rows = sorted(_rows(members), key=lambda row: (row.rank_value(), row.name))
+    for number, row in enumerate(rows, start=1):
+        cells = [cell for form in FORMS for cell in _cells(row.forms.get(form), marks)]
+        lines.append(f"| {number} | {_plain(row.name)} | " + " | ".join(cells) + " |")
+    lines += ["", *_floor_lines(members), *marks.explain(), "", "<details><summary>Signatures</summary>", ""]
+    for row in rows:
+        lines += [f"- {_plain(row.name)}, {form}: `{row.forms[form]['signature']['text']}`" for form in row.forms]
+    return [*lines, "", "</details>", ""]
+
+
+def _rows(members: Sequence[Scores]) -> list[Row]:
+    """Open and closed runs of one system side by side; a second run of the same form gets a row of its own."""
+    rows: list[dict[str, Scores]] = []
+    names: list[str] = []
+    for scores in members:
+        system = scores["system"]
+        name = f"{system['display_name']}{' + CoT' if system['cot'] else ''}"
+        model = scores["signature"]["parts"]["model"]
+        for known, forms in zip(names, rows, strict=True):
+            same = next(iter(forms.values()))["signature"]["parts"]["model"] == model
+            if known == name and same and system["mode"] not in forms:
+                forms[system["mode"]] = scores
+                break
+        else:
+            names.append(name)
+            rows.append({system["mode"]: scores})
+    ordered = ({form: forms[form] for form in FORMS if form in forms} for forms in rows)
+    return [Row(name=name, forms=forms) for name, forms in zip(names, ordered, strict=True)]
+
+
+def _cells(scores: Scores | None, marks: _Marks) -> list[str]:
+    if scores is None:
+        return ["–"] * (len(COLUMNS) + 1)
+    mark = marks.mark(scores)
+    cells = []
+    for reference, subset, _ in COLUMNS:
+        row = headline(scores, reference, subset)
+        cells.append("n/a" if row["value"] is None else f"{100 * row['value']:.2f}{mark}")
+    return [*cells, f"{100 * scores['answers']['coverage']:.1f}"]
+
+
+def _usual_signature(members: Sequence[Scores]) -> Mapping[str, str]:
+    """The signature that most runs of a table share, beyond who was asked what."""
+    parts = [scores["signature"]["parts"] for scores in members]
+    votes = Counter(tuple(not differing_parts(one, other) for other in parts).count(True) for one in parts)
+    most = max(votes)
+    return next(one for one in parts if [not differing_parts(one, other) for other in parts].count(True) == most)
+
+
+class _Marks:
+    """Hands out †, ‡, … to signatures that differ from the usual one, and explains them."""
+
+    def __init__(self, usual: Mapping[str, str]) -> None:
+        self._usual = usual
+        self._given: dict[str, str] = {}
+
+    def mark(self, scores: Scores) -> str:
+        parts = scores["signature"]["parts"]
+        differing = differing_parts(parts, self._usual)
+        if not differing:
+            return ""
+        what = ", ".join(f"{part} {parts.get(part)} instead of {self._usual[part]}" for part in differing)
+        if what not in self._given:
+            n = len(self._given)
+            self._given[what] = _MARKS[n] if n < len(_MARKS) else f"({n + 1})"
+        return f" {self._given[what]}"
+
+    def explain(self) -> list[str]:
+        if not self._given:
+            return []
+        lines = [
+            f"- {mark} not comparable with the unmarked rows: {_plain(what)}" for what, mark in self._given.items()
+        ]
+        return ["", *lines]
+
+
+def _floor_lines(members: Sequence[Scores]) -> list[str]:
+    """What guessing scores on the same items, which no All-labels number should be read without."""
+    lines = []
+    for reference, subset, heading in COLUMNS:
+        row = headline(members[0], reference, subset)
+        if row["value"] is None:
+            lines.append(f"- {heading}: n/a ({_plain(row['reason'])})")
+            continue
+        floors = row["floors"]
+        lines.append(
+            f"- {heading}: {row['n']} items; guessing uniformly {100 * floors['uniform']:.2f}, "
+            f"from the prior {100 * floors['prior']:.2f}, always the most frequent class {100 * floors['majority']:.2f}"
+        )
+    return lines
+
+
+def _plain(text: str) -> str:
+    """Text from a card or a file as markdown that cannot break out of its cell."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("\n", " ")
+
+
+_LEGEND = (
+    "Macro-F1 in percent. **MV**: against the plurality of the annotators' labels. **All**: a prediction counts as correct "
+    "if any annotator gave that label (`credited_reference`). **>.5**: only utterances on which more than half of the "
+    "annotators agree. **coverage**: share of the utterances whose answer committed to an emotion; every other answer "
+    "counts as wrong. Systems are ordered by their first column."
+)

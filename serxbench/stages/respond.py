@@ -1,0 +1,185 @@
+"""corpus → responses.jsonl: real audio through a real model."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from serxbench import __version__, runs
+from serxbench.adapters import Adapter, find_adapter
+from serxbench.catalog import Mode, ModelCard
+from serxbench.checkpoints import Checkpoint, locate_checkpoint
+from serxbench.corpora import Corpus
+from serxbench.engines.transformers import Batch, Plan, generate_batches, plan_batches
+from serxbench.errors import AdapterError, RunError, UsageError
+from serxbench.progress import Progress
+from serxbench.records import Decoding, Prompt, Response
+from serxbench.runs import Journal, Run, RunManifest
+
+BACKEND = "transformers"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RespondRequest:
+    """One model asked one prompt about one corpus. device, dtype: `auto` lets the machine and the card decide."""
+
+    card: ModelCard
+    mode: Mode
+    cot: bool
+    prompt: Prompt
+    corpus: Corpus
+    decoding: Decoding
+    batch_size: int
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
+    """The run in `out` with its responses complete; what an earlier process finished is kept.
+
+    Raises ManifestMismatch if `out` holds another run, RunLocked if someone else is writing it, AdapterError.
+    """
+    if request.batch_size < 1:
+        raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
+    with runs.lock_folder(out):
+        device = choose_device(request.device)
+        dtype = choose_dtype(request.dtype, request.card.dtype, device)
+        checkpoint = locate_checkpoint(request.card)
+        plan = plan_batches(request.corpus.utterances, request.batch_size)
+        run = Run.start(out, _manifest(request, checkpoint, (device, dtype), plan))
+        run.remember_corpus(request.corpus.data, request.corpus.root)
+
+        def load() -> Adapter:
+            style = request.card.prompt_style
+            family = find_adapter(request.card.adapter)
+            adapter: Adapter = family.load(checkpoint.folder, prompt_style=style, device=device, dtype=dtype)
+            return adapter
+
+        if not run.file(runs.RESPONSES).is_file():
+            _compute(run, request, plan, load, progress)
+        else:
+            progress.say(f"{out}: the responses are there already; nothing is asked again")
+        Journal(run.file(runs.JOURNAL)).delete()
+    return run
+
+
+def choose_device(device: str) -> str:
+    """`cuda` or `cpu`; `auto` takes the GPU if torch sees one. Raises AdapterError for a GPU that is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise AdapterError(f"--device {device}: torch {torch.__version__} sees no GPU here; see `serxbench doctor`")
+    return device
+
+
+def choose_dtype(asked: str, card: str, device: str) -> str:
+    """The number format: what was asked for, else what the card says, else bfloat16 on a GPU and float32 elsewhere."""
+    for choice in (asked, card):
+        if choice not in DTYPES:
+            raise UsageError(f"dtype '{choice}': wanted one of {', '.join(DTYPES)}")
+        if choice != "auto":
+            return choice
+    return "bfloat16" if device.startswith("cuda") else "float32"
+
+
+def _manifest(
+    request: RespondRequest, checkpoint: Checkpoint, device_dtype: tuple[str, str], plan: Plan
+) -> RunManifest:
+    card, prompt = request.card, request.prompt
+    device, dtype = device_dtype
+    return RunManifest(
+        serxbench=__version__,
+        model={
+            "name": card.name,
+            "display_name": card.display_name or card.name,
+            "adapter": card.adapter,
+            "repository": card.repository if card.folder is None else card.name,
+            "revision": checkpoint.revision,
+            "prompt_style": card.prompt_style,
+        },
+        mode=request.mode,
+        cot=request.cot,
+        corpus=request.corpus.describe(),
+        prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
+        options=prompt.options,
+        decoding=dataclasses.asdict(request.decoding),
+        engine={
+            "backend": BACKEND,
+            "dtype": dtype,
+            "device": _device_name(device),
+            "batch_size": request.batch_size,
+            "batch_plan": plan.sha256(),
+            "versions": {name: version(name) for name in ("torch", "transformers", "soundfile", "soxr")},
+        },
+    )
+
+
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"cuda:{torch.cuda.get_device_name(device)}"
+
+
+def _compute(run: Run, request: RespondRequest, plan: Plan, load: Callable[[], Adapter], progress: Progress) -> None:
+    """Computes what the journal lacks, then writes responses.jsonl in corpus order."""
+    utterances = request.corpus.utterances
+    journal = Journal(run.file(runs.JOURNAL))
+    done = _finished(journal, plan, [utterance.id for utterance in utterances])
+    if len(done) < len(plan.batches):
+        n_done = sum(len(responses) for responses in done.values())
+        began = time.perf_counter()
+        adapter = load()
+        run.note_timing(
+            event="start",
+            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            n_done=n_done,
+            seconds_loading=round(time.perf_counter() - began, 3),
+        )
+        progress.start("asking the model", total=len(utterances), done=n_done)
+        try:
+            wanted = (request.prompt, request.decoding)
+            for batch in generate_batches(adapter, utterances, plan, frozenset(done), wanted):
+                journal.append(batch.number, batch.responses)
+                done[batch.number] = batch.responses
+                _note(run, batch, progress)
+        finally:
+            progress.finish()
+    by_id = {response.id: response for responses in done.values() for response in responses}
+    run.write_records(runs.RESPONSES, [by_id[utterance.id] for utterance in utterances])
+
+
+def _finished(journal: Journal, plan: Plan, ids: list[str]) -> dict[int, list[Response]]:
+    """The journal's batches. Raises RunError if one is not what the plan says."""
+    done = {number: [Response(**row) for row in rows] for number, rows in journal.read().items()}
+    for number, responses in done.items():
+        expected = {ids[n] for n in plan.batches.get(number, ())}
+        if expected != {response.id for response in responses}:
+            raise RunError(f"{journal.path}: batch {number} holds other utterances than planned; delete the run folder")
+    return done
+
+
+def _note(run: Run, batch: Batch, progress: Progress) -> None:
+    failed = [response for response in batch.responses if response.stop in ("error", "filtered")]
+    progress.advance(len(batch.responses), len(failed))
+    for remark in batch.halved:
+        progress.say(remark)
+    run.note_timing(
+        event="batch",
+        batch=batch.number,
+        n=len(batch.responses),
+        audio_seconds=round(sum(response.audio_seconds or 0.0 for response in batch.responses), 3),
+        seconds_waiting=round(batch.seconds_waiting, 4),
+        seconds_generating=round(batch.seconds_generating, 4),
+        halved=list(batch.halved),
+    )
