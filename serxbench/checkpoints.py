@@ -30,6 +30,14 @@ def locate_checkpoint(card: ModelCard) -> Checkpoint:
     return _from_hub(card)
 
 
+def hush_transformers() -> None:
+    """Keeps transformers' own progress bars and advice off stderr, which belongs to the run's progress."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def is_here(card: ModelCard) -> bool:
     """Whether the card's weights are on this machine already; nothing is downloaded."""
     return card.folder is not None or _cached(card) is not None
@@ -61,7 +69,7 @@ def _from_hub(card: ModelCard) -> Checkpoint:
 
         try:
             folder = Path(snapshot_download(card.repository, revision=card.revision))
-        except Exception as error:  # noqa: BLE001 - the hub client raises many unrelated types; the reason is passed on
+        except Exception as error:
             pinned = f" --revision {card.revision}" if card.revision else ""
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise AdapterError(

@@ -1,4 +1,4 @@
-"""Files with YAML front matter (`---` … `---`, then text): how model cards, prompts and other definitions are written."""
+"""Files with YAML front matter (`---` … `---`, then text): how model cards and prompts are written."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from serxbench.audio import SAMPLE_RATE, Clip
+from serxbench.checkpoints import hush_transformers
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response
 
@@ -43,6 +44,7 @@ def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Qwen2Au
 
     if prompt_style not in PROMPT_STYLES:
         raise AdapterError(f"qwen2_audio has no prompt style '{prompt_style}'; there are: {', '.join(PROMPT_STYLES)}")
+    hush_transformers()
     try:
         processor = AutoProcessor.from_pretrained(folder)
         model = Qwen2AudioForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype))
@@ -128,13 +130,14 @@ class Qwen2Audio:
         return [(text, not set(self._end_tokens).isdisjoint(row)) for text, row in zip(texts, rows, strict=True)]
 
     def _check_audio_tokens(self, inputs: Any) -> None:
+        # The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second.
         frames = inputs["feature_attention_mask"].sum(-1)
-        _, wanted = self._model.audio_tower._get_feat_extract_output_lengths(frames)
+        wanted = ((frames - 1) // 2 + 1 - 2) // 2 + 1
         found = (inputs["input_ids"] == self._model.config.audio_token_id).sum(-1)
         if found.tolist() != wanted.tolist() or not bool((found > 0).all()):
             raise AdapterError(
-                f"the prompt has {found.tolist()} audio tokens and the encoder gives {wanted.tolist()}: the sound would "
-                "not reach the model. The processor and the model of this checkpoint do not fit together"
+                f"the prompt has {found.tolist()} audio tokens and the encoder gives {wanted.tolist()}: the sound "
+                "would not reach the model. The processor and the model of this checkpoint do not fit together"
             )
 
     def _generation_config(self, decoding: Decoding) -> Any:

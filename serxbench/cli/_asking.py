@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from serxbench.cli import _options as options
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where the defaults of options come from: `serxbench.toml` in this folder or one above it, below environment variables.
+"""Where the defaults of options come from: `serxbench.toml` in this folder or one above, below environment variables.
 
     data-root = "/corpora"            any option of any verb, by its long name
     [run]                             or only for one verb

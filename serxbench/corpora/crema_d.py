@@ -48,11 +48,9 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes.",
 }
 
-#: The speaker-independent split of audEERING's published copy; the corpus itself has none.
-TEST_ACTORS = frozenset("1048 1069 1071 1074 1076 1077 1078 1079 1082 1083 1084 1086 1087 1088 1089 1090 1091".split())
-DEVELOPMENT_ACTORS = frozenset(
-    "1049 1053 1054 1055 1058 1059 1061 1062 1063 1064 1065 1066 1067 1068 1070 1075 1080 1085".split()
-)
+#: The speaker-independent split of audEERING's published copy; the corpus itself has none. All others are train.
+TEST_ACTORS = frozenset((1048, 1069, 1071, 1074, *range(1076, 1080), *range(1082, 1085), *range(1086, 1092)))
+DEVELOPMENT_ACTORS = frozenset((1049, *range(1053, 1056), 1058, 1059, *range(1061, 1069), 1070, 1075, 1080, 1085))
 
 _VOICE_ONLY = 1
 _AUDIO_FOLDERS = ("AudioWAV", "audio", "AudioMP3")
@@ -116,7 +114,7 @@ def _utterance(row: dict[str, str]) -> Utterance:
         raise ValueError(f"votes sum to {sum(counts.values())}, numResponses is {row['numResponses']}")
     name = row["fileName"]
     actor, sentence = name.split("_")[:2]
-    split = "test" if actor in TEST_ACTORS else "development" if actor in DEVELOPMENT_ACTORS else "train"
+    split = "test" if int(actor) in TEST_ACTORS else "development" if int(actor) in DEVELOPMENT_ACTORS else "train"
     return Utterance(
         id=name,
         transcript=SENTENCES[sentence],

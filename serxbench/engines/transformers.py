@@ -1,7 +1,7 @@
 """Generation in this process: audio is decoded ahead in threads, batches run in a fixed order, one failure stays one.
 
-The batch plan is a function of the corpus: clips sorted by length and cut into batches. A resumed run therefore computes
-each batch with the same neighbours as an uninterrupted one.
+The batch plan is a function of the corpus: clips sorted by length and cut into batches. A resumed run therefore
+computes each batch with the same neighbours as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def generate_batches(
             n_raised += len(batch.raised)
             if not n_answered and n_raised >= _BROKEN_AFTER:
                 raise AdapterError(
-                    f"the model failed on each of the first {n_raised} clips, so the run was stopped: {batch.raised[-1]}"
+                    f"the model failed on each of its first {n_raised} clips; the run was stopped: {batch.raised[-1]}"
                 )
             yield batch
 

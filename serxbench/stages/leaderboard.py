@@ -176,8 +176,8 @@ def _plain(text: str) -> str:
 
 
 _LEGEND = (
-    "Macro-F1 in percent. **MV**: against the plurality of the annotators' labels. **All**: a prediction counts as correct "
-    "if any annotator gave that label (`credited_reference`). **>.5**: only utterances on which more than half of the "
-    "annotators agree. **coverage**: share of the utterances whose answer committed to an emotion; every other answer "
-    "counts as wrong. Systems are ordered by their first column."
+    "Macro-F1 in percent. **MV**: against the plurality of the annotators' labels. **All**: a prediction counts as "
+    "correct if any annotator gave that label (`credited_reference`). **>.5**: only utterances on which more than half "
+    "of the annotators agree. **coverage**: share of the utterances whose answer committed to an emotion; every other "
+    "answer counts as wrong. Systems are ordered by their first column."
 )

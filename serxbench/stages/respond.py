@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from serxbench import __version__, runs
 from serxbench.adapters import Adapter, find_adapter
