@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serxbench.errors import AudioError
 
@@ -117,5 +117,6 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{path.name}: is a Git LFS pointer, not audio; fetch the files with `git lfs pull`")
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    return f"{path.name}: cannot be decoded as audio ({str(error).rstrip('.')})"
+def _unreadable(path: Path, error: Any) -> str:
+    # str(error) would contain the whole path.
+    return f"{path.name}: cannot be decoded as audio ({str(error.error_string).rstrip('.')})"

@@ -74,8 +74,9 @@ def qwen2_audio(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = Qwen2AudioForConditionalGeneration(config)
     for parameter in model.parameters():
-        # Larger than the default initialisation, so that different clips give different answers.
-        torch.nn.init.normal_(parameter, std=0.25)
+        if parameter.dim() > 1:
+            # Larger than the default initialisation, so that different clips give different answers.
+            torch.nn.init.normal_(parameter, std=0.35)
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=0.7,

@@ -47,9 +47,15 @@ def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Qwen2Au
     hush_transformers()
     try:
         processor = AutoProcessor.from_pretrained(folder)
-        model = Qwen2AudioForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise AdapterError(f"{folder}: cannot be loaded as Qwen2-Audio ({str(error).splitlines()[0]})") from error
+        model, loading = Qwen2AudioForConditionalGeneration.from_pretrained(
+            folder, dtype=getattr(torch, dtype), output_loading_info=True
+        )
+    except Exception as error:  # noqa: BLE001 - a damaged checkpoint raises any of many unrelated types
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise AdapterError(f"{folder}: cannot be loaded as Qwen2-Audio ({reason})") from error
+    if absent := sorted(loading["missing_keys"]):
+        # transformers only warns, and runs with random numbers in their place.
+        raise AdapterError(f"{folder}: {len(absent)} weights are not in the checkpoint (the first: {absent[0]})")
     return Qwen2Audio(model.to(device).eval(), processor)
 
 
