@@ -30,14 +30,6 @@ def locate_checkpoint(card: ModelCard) -> Checkpoint:
     return _from_hub(card)
 
 
-def hush_transformers() -> None:
-    """Keeps transformers' own progress bars and advice off stderr, which belongs to the run's progress."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-
-
 def is_here(card: ModelCard) -> bool:
     """Whether the card's weights are on this machine already; nothing is downloaded."""
     return card.folder is not None or _cached(card) is not None

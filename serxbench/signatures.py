@@ -17,7 +17,6 @@ def signature_of(
 ) -> dict[str, str]:
     """Part → value, in the order in which it is printed. Hashes are shortened to 8 hex digits."""
     corpus, engine = manifest.corpus, manifest.engine
-    versions = engine.get("versions", {})
     return {
         "model": f"{manifest.model['name']}@{_short(manifest.model.get('revision'))}",
         "prompt": f"{manifest.prompt['name']}@{_short(manifest.prompt['sha256'])}"
@@ -33,7 +32,7 @@ def signature_of(
         "parser": f"{parser['parser']}@{_short(parser['sha256'])}",
         "clusterer": f"{clusterer['clusterer']}@{_short(clusterer['sha256'])}",
         "decoding": _decoding(manifest.decoding),
-        "backend": f"{engine['backend']}-{versions['transformers']}" if versions else str(engine["backend"]),
+        "backend": _backend(engine),
         "dtype": str(engine.get("dtype", "n/a")),
         "device": str(engine.get("device", "n/a")),
         "batch": str(engine.get("batch_size", "n/a")),
@@ -50,6 +49,12 @@ def differing_parts(signature: Mapping[str, str], reference: Mapping[str, str]) 
     """The parts, beyond who was asked what, in which two signatures differ."""
     parts = [part for part in reference if part not in OF_THE_SYSTEM]
     return [part for part in parts if signature.get(part) != reference[part]]
+
+
+def _backend(engine: Mapping[str, Any]) -> str:
+    versions = engine.get("versions", {})
+    computing = [f"{name}-{versions[name]}" for name in ("transformers", "torch") if name in versions]
+    return "+".join(computing) or str(engine["backend"])
 
 
 def _form(manifest: RunManifest) -> str:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serxbench.adapters._quiet import hush_transformers
 from serxbench.audio import SAMPLE_RATE, Clip
-from serxbench.checkpoints import hush_transformers
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response
 
@@ -50,7 +50,7 @@ def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Qwen2Au
         model, loading = Qwen2AudioForConditionalGeneration.from_pretrained(
             folder, dtype=getattr(torch, dtype), output_loading_info=True
         )
-    except Exception as error:  # noqa: BLE001 - a damaged checkpoint raises any of many unrelated types
+    except Exception as error:  # a damaged checkpoint raises any of many unrelated types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise AdapterError(f"{folder}: cannot be loaded as Qwen2-Audio ({reason})") from error
     if absent := sorted(loading["missing_keys"]):

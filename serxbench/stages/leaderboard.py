@@ -84,7 +84,7 @@ def _table(members: Sequence[Scores]) -> list[str]:
         lines.append(f"| {number} | {_plain(row.name)} | " + " | ".join(cells) + " |")
     lines += ["", *_floor_lines(members), *marks.explain(), "", "<details><summary>Signatures</summary>", ""]
     for row in rows:
-        lines += [f"- {_plain(row.name)}, {form}: `{row.forms[form]['signature']['text']}`" for form in row.forms]
+        lines += [f"- {_plain(row.name)}, {form}: {_code(row.forms[form]['signature']['text'])}" for form in row.forms]
     return [*lines, "", "</details>", ""]
 
 
@@ -173,6 +173,11 @@ def _floor_lines(members: Sequence[Scores]) -> list[str]:
 def _plain(text: str) -> str:
     """Text from a card or a file as markdown that cannot break out of its cell."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("\n", " ")
+
+
+def _code(text: str) -> str:
+    """Text as a code span that it cannot break out of."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 
 _LEGEND = (
