@@ -1,0 +1,221 @@
+"""The emotion that prose states: every emotion word is found, guarded, ranked, and the best one is taken.
+
+Order of precedence: a labelled slot ("Emotion: sad", a line that is nothing but the word; the last one wins), then an
+explicit conclusion ("therefore", "overall"; the last one wins), then the strongest mention, then the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serxbench.parsing.evidence import Rank, is_attributed, rank_of
+from serxbench.parsing.findings import Finding
+from serxbench.parsing.guards import is_hypothetical, is_negated, is_someone_elses
+from serxbench.parsing.passages import Passage, passage_of
+from serxbench.parsing.vocabulary import Mention, Token, Vocabulary, committed_word, tokens_of
+
+_SLOT = re.compile(
+    r"(?:^|[\s.;(|])(?:answer|emotion(?:al (?:state|tone))?|label|prediction|classification|category"
+    r"|choice|verdict|result"
+    r"|conclusion|emotion (?:label|category|class)|stimmung|gefühl|antwort|émotion|réponse|emoción"
+    r"|respuesta|emoção|resposta"
+    r"|emozione|risposta|情感|情绪|情緒|答案|感情|答え|감정|정답|답변?)(?: \([^)]*\))?\s*(?::|：|=|->|→)\s*[^\n]*$"
+)
+_NO_SLOT = re.compile(r"\b(?:secondary|other|possible|underlying|excluded|alternative)\s+\w+\s*[:=：]")
+_CONCLUSION_START = re.compile(
+    r"[\W\d]*(?:so|thus|therefore|hence|overall|in conclusion|to conclude|in (?:summary|short|sum)|to sum(?:marize| up)"
+    r"|all in all|ultimately|consequently|as a result|taken together|in the end|accordingly|altogether"
+    r"|(?:considering|given|based on|taking|weighing|putting|combining) (?:all|everything|these|this"
+    r"|the above|both|it all)"
+    r"|after (?:weighing|considering)|decision|insgesamt|zusammenfassend|daher|deshalb|folglich|somit"
+    r"|donc|en (?:conclusion"
+    r"|résumé)|globalement|ainsi|por (?:lo )?tanto|en (?:general|conclusión|resumen)|portanto|em (?:geral|resumo)"
+    r"|concluindo|quindi|pertanto|in (?:sintesi|conclusione)|nel complesso)\b"
+    r"|\W*(?:总的来说|总之|综上|因此|所以|总体|综合|總之|したがって|よって|総合|従って|結論|따라서|결론|종합|그러므로)"
+)
+_CONCLUSION_ANYWHERE = re.compile(
+    r"(?:\b|(?=,))(?:therefore|in conclusion|my final|final (?:answer|decision|choice|verdict)|i(?: would"
+    r"| will|'d|'ll)? (?:conclude|settle"
+    r"|decide|choose|pick|select|go with|lean)|my (?:best )?(?:guess|answer|choice|pick)|the (?:correct"
+    r"|best|right) (?:answer"
+    r"|option|choice|match|fit)|best (?:described|captured|classified)|the answer is"
+    r"|, so (?:the|it|they|he|she|i|this|that|my)|which leads (?:me )?to)\b"
+)
+_UNDECIDED = re.compile(
+    r"\b(?:either|whether|torn between|somewhere between|between|hard to (?:say|tell)|difficult to (?:say"
+    r"|tell|determine)"
+    r"|unclear|not (?:sure|certain)|unsure|entweder|soit|ora|ya sea)\b"
+)
+_INTERROGATIVE = re.compile(
+    r"[\W\d]*(?:(?:so|and|or|but|well|then|hmm|question)[\s,:]+)*(?:is|are|was|were|does|do|did|can|could|would|will|should"
+    r"|has|have|what|which|how|why|who|whom|whose|where|when|isn't|aren't|doesn't|don't|ist|klingt|est-ce|suena|parece)\b"
+)
+_ECHO_CUE = re.compile(
+    r"\b(?:options?|choices?|choose|select|categories|labels|candidates|following|among|possib(?:le"
+    r"|ilities)|emotions (?:like"
+    r"|such as|including)|such as|from)\b|选项|選択肢|선택"
+)
+_ROUTES = {Rank.ATTRIBUTED: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
+_LIST_GAP = re.compile(
+    r"[\s,/|()\[\]\"'•\-;:、，]*(?:(?:\b(?:and|or|und|oder|et|ou|y|o|e|a|an|the)\b|和|或|[a-i][.)])[\s,]*)*"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Claim:
+    mention: Mention
+    sentence: int
+    rank: Rank
+
+
+def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
+    """What the prose commits to, or None if it names no emotion at all.
+
+    A Finding without a word says that it names emotions, but leaves them undecided (route `ambiguous`), or denies them or
+    speaks of somebody else's (route `excluded`).
+    """
+    passage = passage_of(text, lambda quoted: committed_word(vocabulary.table, quoted) is not None)
+    tokens = tokens_of(passage.lower)
+    mentions = vocabulary.mentions(passage.lower, tokens)
+    mentions = _without_echoes(passage, mentions)
+    if not mentions:
+        return None
+    attributed = _attributions(passage, tokens, mentions)
+    mentions = [mention for mention in mentions if not mention.ordinary or attributed[mention.start]]
+    claims, undecided = _claims(passage, mentions, attributed)
+    if claims:
+        return _finding(passage, *_decide(passage, claims))
+    if undecided:
+        return Finding(word=None, route="ambiguous", span=_stretch(passage, undecided[0], undecided[-1]))
+    if mentions:
+        return Finding(word=None, route="excluded", span=_stretch(passage, mentions[0], mentions[0]))
+    return None
+
+
+def _attributions(passage: Passage, tokens: list[Token], mentions: Sequence[Mention]) -> dict[int, bool]:
+    members = {index: mention for mention in mentions for index in range(mention.first, mention.last + 1)}
+    return {mention.start: is_attributed(passage, tokens, mention, members) for mention in mentions}
+
+
+def _without_echoes(passage: Passage, mentions: list[Mention]) -> list[Mention]:
+    """The mentions less those in a list of options: three classes after "options", "such as", ..., or five anywhere."""
+    kept: list[Mention] = []
+    run: list[Mention] = []
+    for mention in mentions:
+        if run and not _LIST_GAP.fullmatch(passage.lower, run[-1].end, mention.start):
+            kept.extend([] if _is_echo(passage, run) else run)
+            run = []
+        run.append(mention)
+    return kept + ([] if _is_echo(passage, run) else run)
+
+
+def _is_echo(passage: Passage, run: list[Mention]) -> bool:
+    labels = {mention.label for mention in run}
+    if len(labels) >= 5:
+        return True
+    start = passage.sentence(passage.sentence_at(run[0].start))[0] if run else 0
+    return len(labels) >= 3 and bool(_ECHO_CUE.search(passage.lower, start, run[0].start))
+
+
+def _claims(
+    passage: Passage, mentions: Sequence[Mention], attributed: dict[int, bool]
+) -> tuple[list[_Claim], list[Mention]]:
+    claims: list[_Claim] = []
+    undecided: list[Mention] = []
+    for mention in mentions:
+        number = passage.sentence_at(mention.start)
+        start, end = passage.sentence(number)
+        before, after = passage.lower[start : mention.start], passage.lower[mention.end : end]
+        if before.strip() and _is_question(passage.lower[start:end]):
+            continue
+        if is_negated(before, after):
+            continue
+        if _is_undecided(passage, mention, mentions, start, end):
+            undecided.append(mention)
+            continue
+        if is_hypothetical(before, after) or is_someone_elses(before, after):
+            continue
+        earlier = bool(claims) and claims[-1].sentence == number
+        rank = rank_of(
+            before, after, attributed=attributed[mention.start], earlier=earlier, manner_matters=_is_manner(after)
+        )
+        claims.append(_Claim(mention=mention, sentence=number, rank=rank))
+    return claims, undecided
+
+
+def _is_question(sentence: str) -> bool:
+    """True for a question that asks; a doubtful statement with a question mark ("Perhaps sad?") is a hedge."""
+    asked = sentence.rstrip(" \"')\x00").endswith(("?", "？"))
+    return asked and (not sentence.isascii() or _INTERROGATIVE.match(sentence) is not None)
+
+
+def _is_manner(after: str) -> bool:
+    return (
+        re.match(
+            r"[\w\s,-]{0,25}?\b(?:tone|voice|manner|way|delivery|pace|pitch|intonation|prosody|rhythm|speech|style)\b",
+            after,
+        )
+        is not None
+    )
+
+
+def _is_undecided(passage: Passage, mention: Mention, mentions: Sequence[Mention], start: int, end: int) -> bool:
+    """True for X and Y in "either X or Y", "hard to say whether X or Y", if they are of different classes."""
+    cue = _UNDECIDED.search(passage.lower, start, mention.start)
+    if not cue:
+        return False
+    stop = re.compile(r"[;\x00]|\bbut\b|, (?!or\b|and\b)").search(passage.lower, cue.end(), end)
+    limit = stop.start() if stop else end
+    if mention.start >= limit or not re.search(r"\b(?:or|and|oder|ou|o)\b", passage.lower[cue.end() : limit]):
+        return False
+    return len({other.label for other in mentions if cue.end() <= other.start < limit}) > 1
+
+
+def _decide(passage: Passage, claims: list[_Claim]) -> tuple[_Claim, str]:
+    slots = {claim.sentence for claim in claims if _fills_slot(passage, claim)}
+    if slots:
+        return _best([claim for claim in claims if claim.sentence == max(slots)]), "slot"
+    concluding = {c.sentence for c in claims if c.rank > Rank.WEAK and _concludes(passage, c)}
+    if concluding:
+        last = max(concluding)
+        return _best([c for c in claims if c.sentence == last and _concludes(passage, c)]), "conclusion"
+    best = _best(claims)
+    return best, _ROUTES.get(best.rank, "mention")
+
+
+def _best(claims: list[_Claim]) -> _Claim:
+    return max(claims, key=lambda claim: (claim.rank, -claim.mention.start))
+
+
+def _fills_slot(passage: Passage, claim: _Claim) -> bool:
+    start, end = passage.sentence(claim.sentence)
+    before = passage.lower[start : claim.mention.start]
+    if _SLOT.search(before) and not _NO_SLOT.search(before):
+        return True
+    alone = not passage.lower[start : claim.mention.start].strip(" -•>#\"'(:\x00\n") and not passage.lower[
+        claim.mention.end : end
+    ].strip(" .!。！\"')\n\x00")
+    return alone and (claim.sentence == 0 or not passage.lower[end:].strip())
+
+
+def _concludes(passage: Passage, claim: _Claim) -> bool:
+    start, end = passage.sentence(claim.sentence)
+    begins = _CONCLUSION_START.match(passage.lower, start, end)
+    if begins and begins.end() <= claim.mention.start:
+        return True
+    return _CONCLUSION_ANYWHERE.search(passage.lower, start, claim.mention.start) is not None
+
+
+def _finding(passage: Passage, claim: _Claim, route: str) -> Finding:
+    return Finding(word=claim.mention.word, route=route, span=_stretch(passage, claim.mention, claim.mention))
+
+
+def _stretch(passage: Passage, first: Mention, last: Mention) -> str:
+    """The verbatim sentence around the mentions, or 120 characters of it."""
+    start = passage.sentence(passage.sentence_at(first.start))[0]
+    end = max(passage.sentence(passage.sentence_at(last.start))[1], last.end)
+    if end - start > 240:
+        start, end = max(start, first.start - 120), min(end, last.end + 120)
+    return passage.text[start:end].strip()
