@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,6 +33,7 @@ _CARD_OPTIONAL = {
     "family": str,
     "display_name": str,
     "citation": str,
+    "settings": dict,
 }
 _PROMPT_REQUIRED = {"name": str, "version": int, "task": str, "source": str}
 _PROMPT_OPTIONAL = {"mode": str, "cot": bool, "variables": list}
@@ -45,7 +46,8 @@ class ModelCard:
 
     repository: a hub id, or a folder; a relative folder is relative to the card's own file.
     revision: the pinned commit of the hub repository; None for a local folder, whose content hash stands for it.
-    dtype: `auto` means bfloat16 on a GPU and float32 on a CPU.
+    A card whose adapter has no weights says `none`.
+    dtype: `auto` means bfloat16 on a GPU and float32 on a CPU. settings: what only its adapter understands.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ModelCard:
     family: str | None = None
     display_name: str | None = None
     citation: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
     path: Path | None = None
 

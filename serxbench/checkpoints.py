@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from serxbench.catalog import ModelCard
 from serxbench.errors import AdapterError
 from serxbench.runs import hash_file
+
+#: The repository of a card whose adapter needs none; its settings stand for the weights.
+NO_WEIGHTS = "none"
 
 _WEIGHTS = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
@@ -23,6 +27,9 @@ class Checkpoint:
 
 def locate_checkpoint(card: ModelCard) -> Checkpoint:
     """The card's checkpoint, downloaded if it has to be and can be. Raises AdapterError with the command that helps."""
+    if card.repository == NO_WEIGHTS:
+        text = json.dumps({"adapter": card.adapter, "settings": dict(card.settings)}, sort_keys=True)
+        return Checkpoint(folder=Path(), revision=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
     if card.folder is not None:
         return Checkpoint(folder=card.folder, revision=hash_folder(card.folder))
     if card.repository.startswith((".", "/", "~")) or "/" not in card.repository:
@@ -32,7 +39,7 @@ def locate_checkpoint(card: ModelCard) -> Checkpoint:
 
 def is_here(card: ModelCard) -> bool:
     """Whether the card's weights are on this machine already; nothing is downloaded."""
-    return card.folder is not None or _cached(card) is not None
+    return card.repository == NO_WEIGHTS or card.folder is not None or _cached(card) is not None
 
 
 def hash_folder(folder: Path) -> str:

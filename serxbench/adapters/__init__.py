@@ -4,7 +4,7 @@ A module of this package holds
 
     MODEL_TYPES: tuple[str, ...]                          the `model_type`s of config.json that it loads
     PROMPT_STYLES: tuple[str, ...]                        the prompt styles that a card may name
-    def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Adapter
+    def load(loading: Loading) -> Adapter
 
 and imports torch only inside functions.
 """
@@ -13,16 +13,28 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from serxbench.errors import UnknownName, UsageError
 from serxbench.records import Decoding, Prompt, Response
 
 if TYPE_CHECKING:
     from serxbench.audio import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What a family needs to load a model. settings: the card's `settings`, which only its adapter understands."""
+
+    folder: Path
+    prompt_style: str = "chat"
+    device: str = "cpu"
+    dtype: str = "float32"
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Adapter(Protocol):

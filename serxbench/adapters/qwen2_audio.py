@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serxbench.adapters import Loading
 from serxbench.adapters._quiet import hush_transformers
 from serxbench.audio import SAMPLE_RATE, Clip
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MODEL_TYPES = ("qwen2_audio",)
@@ -37,26 +36,27 @@ PROMPT_STYLES = ("chat",)
 MIN_SECONDS = 0.1
 
 
-def load(folder: Path, *, prompt_style: str, device: str, dtype: str) -> Qwen2Audio:
-    """The adapter for the checkpoint in `folder`. Raises AdapterError."""
+def load(loading: Loading) -> Qwen2Audio:
+    """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
     import torch
     from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
-    if prompt_style not in PROMPT_STYLES:
-        raise AdapterError(f"qwen2_audio has no prompt style '{prompt_style}'; there are: {', '.join(PROMPT_STYLES)}")
+    folder, style = loading.folder, loading.prompt_style
+    if style not in PROMPT_STYLES:
+        raise AdapterError(f"qwen2_audio has no prompt style '{style}'; there are: {', '.join(PROMPT_STYLES)}")
     hush_transformers()
     try:
         processor = AutoProcessor.from_pretrained(folder)
-        model, loading = Qwen2AudioForConditionalGeneration.from_pretrained(
-            folder, dtype=getattr(torch, dtype), output_loading_info=True
+        model, found = Qwen2AudioForConditionalGeneration.from_pretrained(
+            folder, dtype=getattr(torch, loading.dtype), output_loading_info=True
         )
     except Exception as error:  # a damaged checkpoint raises any of many unrelated types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise AdapterError(f"{folder}: cannot be loaded as Qwen2-Audio ({reason})") from error
-    if absent := sorted(loading["missing_keys"]):
+    if absent := sorted(found["missing_keys"]):
         # transformers only warns, and runs with random numbers in their place.
         raise AdapterError(f"{folder}: {len(absent)} weights are not in the checkpoint (the first: {absent[0]})")
-    return Qwen2Audio(model.to(device).eval(), processor)
+    return Qwen2Audio(model.to(loading.device).eval(), processor)
 
 
 class Qwen2Audio:

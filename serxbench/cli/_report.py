@@ -1,4 +1,4 @@
-"""Scores as a table or as JSON on stdout."""
+"""Scores and comparisons as tables, or as JSON, on stdout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ import click
 
 from serxbench.cli._console import print_table
 from serxbench.runs import Run
+
+_HEADINGS = [
+    "metric",
+    "reference",
+    "items",
+    "score",
+    "interval",
+    "n",
+    "coverage",
+    "answered only",
+    "prior guess",
+    "majority",
+    "annotator",
+]
 
 
 def print_scores(scored: Sequence[tuple[Run, dict[str, Any]]], as_json: bool) -> None:
@@ -29,32 +43,97 @@ def _print_one(run: Run, scores: dict[str, Any]) -> None:
     form = f"{system['mode']}{' + CoT' if system['cot'] else ''}"
     where = f"{corpus['name']}{':' + corpus['split'] if corpus['split'] else ''}"
     click.echo(f"{system['display_name']}, {form} form, on {where} ({corpus['n']} utterances)")
-    headings = ["metric", "reference", "items", "score", "n", "coverage", "answered only", "prior guess", "majority"]
-    print_table(headings, [_row(row) for row in scores["scores"]])
+    print_table(_HEADINGS, [_row(row) for row in scores["scores"]])
     statuses = ", ".join(f"{n} {status}" for status, n in answers["statuses"].items())
     click.echo(f"answers: {statuses}; {answers['n_failed']} failed, {answers['n_unlisted_words']} unlisted words")
     if answers["n_audio_truncated"]:
         click.echo(f"audio: {answers['n_audio_truncated']} clips were longer than the model hears")
+    _print_inference(scores["scores"])
     click.echo(f"signature: {scores['signature']['text']}")
     click.echo(f"run: {run.path}")
 
 
+def _print_inference(rows: Sequence[dict[str, Any]]) -> None:
+    row = next((row for row in rows if row.get("method")), None)
+    if row is None:
+        return
+    clusters = f", {row['n_clusters']} {row['unit']}s" if row["n_clusters"] else ""
+    effect = f", design effect {row['design_effect']:.2f}" if row["design_effect"] else ""
+    how = f"{100 * row['level']:g} %, {row['method']}, unit {row['unit']}"
+    click.echo(f"intervals: {how}{clusters}{effect} (first row)")
+    for text in dict.fromkeys(caution["text"] for row in rows for caution in row.get("cautions", ())):
+        click.echo(f"caution: {text}")
+
+
 def _row(row: dict[str, Any]) -> list[str]:
-    reference = "MV" if row["reference"] == "mv" else "All"
     items = "strict majority" if row["subset"] == "strict" else "all"
     if row["value"] is None:
-        return [row["metric"], reference, items, *["n/a"] * 6]
+        return [row["metric"], reading(row), items, *["n/a"] * (len(_HEADINGS) - 3)]
     return [
         row["metric"],
-        reference,
+        reading(row),
         items,
         percent(row["value"]),
+        between(row),
         str(row["n"]),
         percent(row["coverage"]),
         percent(row["value_answered_only"]),
         percent(row["floors"]["prior"]),
         percent(row["floors"]["majority"]),
+        percent(row["ceiling"]["human"]) if row["ceiling"] else "n/a",
     ]
+
+
+def print_comparisons(found: dict[str, Any]) -> None:
+    """A table of the comparisons, and what they mean."""
+    rows = []
+    for row in found["comparisons"]:
+        head = [row["metric"], reading(row), "strict majority" if row["subset"] == "strict" else "all"]
+        if row["difference"] is None:
+            rows.append([*head, *["n/a"] * 7])
+            continue
+        values = [f"{100 * row['difference']:+.2f}", between(row), p_value(row["p_raw"]), p_value(row["p_adjusted"])]
+        star = "*" if row["p_adjusted"] <= 1 - row["level"] else ""
+        rows.append([*head, row["first"], row["second"], *values, star])
+    headings = ["metric", "reference", "items", "first", "second", "difference", "interval", "p", "p adjusted", ""]
+    print_table(headings, rows)
+    counts = ", ".join(f"{name}: {n}" for name, n in found["items"]["of"].items())
+    click.echo(f"items: {found['items']['n']} compared ({counts})")
+    tested = [row for row in found["comparisons"] if row["difference"] is not None]
+    if not tested:
+        return
+    one = tested[0]
+    clusters = f" ({one['n_clusters']})" if one["n_clusters"] else ""
+    effect = f", design effect {one['design_effect']:.2f} (first row)" if one["design_effect"] else ""
+    click.echo(
+        f"test: paired {one['test']}, whole {one['unit']}s{clusters} swapped, B = {one['n_resamples'] or 'closed form'}"
+        f"{effect}; p adjusted by {one['adjustment']} over {one['family_size']} comparisons in each column"
+    )
+    against = f"compared with {found['baseline']}" if found["baseline"] else "all pairs, exploratory"
+    click.echo(f"* adjusted p ≤ {1 - one['level']:.2f}; {against}; differences are first minus second")
+    smallest = 100 * one["detectable_difference"]
+    click.echo(f"smallest difference found 80 % of the time (first row): {smallest:.2f} points")
+    for text in dict.fromkeys(caution["text"] for row in tested for caution in row["cautions"]):
+        click.echo(f"caution: {text}")
+
+
+def reading(row: dict[str, Any]) -> str:
+    """How the references were read: MV, All, or a variant's name."""
+    if row["reference"] == "mv":
+        return "MV"
+    return "All" if row["variant"] in ("credited_reference", "hit_rate") else str(row["variant"])
+
+
+def between(row: dict[str, Any]) -> str:
+    """An interval in percent."""
+    if row.get("low") is None:
+        return "n/a"
+    return f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}]"
+
+
+def p_value(p: float) -> str:
+    """A p value with as many digits as matter."""
+    return f"{p:.4f}"
 
 
 def percent(value: float | None) -> str:

@@ -87,7 +87,7 @@ class OptionRules:
         return self._stated_letter(plain, label_of) or self._opening_letter(plain, label_of)
 
     def without_list(self, text: str) -> str:
-        """`text` without the lists of options that it only repeats: three or more in a row, letters with their texts."""
+        """`text` without the lists of options that it only repeats: three or more letters with their texts in a row."""
         plain = _MARKUP.sub("", text)
         lists: list[list[re.Match[str]]] = []
         for match in self._with_text.finditer(plain):

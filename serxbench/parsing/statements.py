@@ -73,8 +73,8 @@ class _Claim:
 def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
     """What the prose commits to, or None if it names no emotion at all.
 
-    A Finding without a word says that it names emotions, but leaves them undecided (route `ambiguous`), or denies them or
-    speaks of somebody else's (route `excluded`).
+    A Finding without a word says that it names emotions, but leaves them undecided (route `ambiguous`), or denies them
+    or speaks of somebody else's (route `excluded`).
     """
     passage = passage_of(text, lambda quoted: committed_word(vocabulary.table, quoted) is not None)
     tokens = tokens_of(passage.lower)

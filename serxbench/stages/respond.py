@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from serxbench import __version__, runs
-from serxbench.adapters import Adapter, find_adapter
+from serxbench.adapters import Adapter, Loading, find_adapter
 from serxbench.catalog import Mode, ModelCard
 from serxbench.checkpoints import Checkpoint, locate_checkpoint
 from serxbench.corpora import Corpus
@@ -56,9 +56,15 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
         run.remember_corpus(request.corpus.data, request.corpus.root)
 
         def load() -> Adapter:
-            style = request.card.prompt_style
-            family = find_adapter(request.card.adapter)
-            adapter: Adapter = family.load(checkpoint.folder, prompt_style=style, device=device, dtype=dtype)
+            card = request.card
+            loading = Loading(
+                folder=checkpoint.folder,
+                prompt_style=card.prompt_style,
+                device=device,
+                dtype=dtype,
+                settings=card.settings,
+            )
+            adapter: Adapter = find_adapter(card.adapter).load(loading)
             return adapter
 
         if not run.file(runs.RESPONSES).is_file():

@@ -5,79 +5,63 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from serxbench import __version__, runs
-from serxbench.corpora import Corpus, open_corpus
-from serxbench.errors import CorpusError, MetricError, MissingStage, RunError
+from serxbench.corpora import Corpus
+from serxbench.errors import MetricError, MissingStage, RunError
 from serxbench.metrics import (
-    ReferencePolicy,
-    References,
     Selection,
-    VoteTable,
+    chance_corrected,
     check_consensus,
     classification,
     contributions,
     floors,
-    references,
+    human_contributions,
+    krippendorff_alpha,
+    matched_contributions,
     totals,
-    vote_table,
 )
 from serxbench.records import STATUSES, Prediction, Response
 from serxbench.runs import Run
 from serxbench.signatures import signature_of, signature_text
+from serxbench.stages.evaluation import (
+    SUBSETS,
+    Evaluation,
+    Headline,
+    Settings,
+    Subset,
+    check_corpus,
+    evaluate,
+    reopen_corpus,
+)
+from serxbench.statistics import interval
 
+#: Of scores.json; raised by one when a change makes older files unreadable.
 SCHEMA = 1
 
-Subset = Literal["all", "strict"]
-Integers = NDArray[np.intp]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Headline:
-    """One column of numbers: a metric, under one reading of the references."""
-
-    metric: str
-    reference: Literal["mv", "all"]
-    variant: str
-    formula: totals.Formula
-
-
-#: What is scored, each on all items and on the strict-majority items. The first row of each kind is the headline.
-HEADLINES = (
-    Headline(metric="macro_f1", reference="mv", variant="mv", formula=totals.macro_f1),
-    Headline(metric="uar", reference="mv", variant="mv", formula=totals.uar),
-    Headline(metric="accuracy", reference="mv", variant="mv", formula=totals.accuracy),
-    Headline(metric="weighted_f1", reference="mv", variant="mv", formula=totals.weighted_f1),
-    Headline(metric="macro_f1", reference="all", variant="credited_reference", formula=totals.macro_f1),
-    Headline(metric="hit_rate", reference="all", variant="hit_rate", formula=totals.accuracy),
-)
-
-
-def score(run: Run, corpus: Corpus | None = None, policy: ReferencePolicy | None = None) -> dict[str, Any]:
+def score(run: Run, corpus: Corpus | None = None, settings: Settings | None = None) -> dict[str, Any]:
     """The scores of a run, written to scores.json; up-to-date ones are read from there.
 
     corpus: None opens the one that the run folder remembers. Raises CorpusError if it is not the corpus that was asked
     about, MissingStage if there are no predictions made from the present answers.
     """
-    policy = policy or ReferencePolicy()
+    settings = settings or Settings()
     corpus = corpus or reopen_corpus(run)
-    if corpus.describe() != json.loads(json.dumps(dict(run.manifest.corpus))):
-        raise CorpusError(_other_corpus(corpus.describe(), run.manifest.corpus))
+    check_corpus(run, corpus)
     with run.lock():
         clusterer, parser = run.made_by(runs.PREDICTIONS), run.made_by(runs.PARSED)
-        made_by = {"serxbench": __version__, "schema": SCHEMA, "references": str(policy)}
+        made_by = {"serxbench": __version__, "schema": SCHEMA, **settings.describe()}
         sources = [runs.MANIFEST, runs.PREDICTIONS, runs.RESPONSES]
         if run.is_fresh(runs.SCORES, sources, made_by):
             return read_scores(run)
-        signature = signature_of(run.manifest, parser=parser, clusterer=clusterer, references=str(policy))
-        result = compute_scores(run, corpus, policy)
-        result["signature"] = {"text": signature_text(signature), "parts": signature}
+        parts = signature_of(run.manifest, parser=parser, clusterer=clusterer, references=str(settings.policy))
+        result = compute_scores(run, corpus, settings)
+        result["signature"] = {"text": signature_text(parts), "parts": parts}
+        for row in result["scores"]:
+            row["signature"] = "|".join([signature_text(parts), *_signature_of_row(row)])
         runs.write_atomically(run.file(runs.SCORES), json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False))
         run.remember_sources(runs.SCORES, sources, made_by)
         return result
@@ -95,24 +79,10 @@ def read_scores(run: Run) -> dict[str, Any]:
     return result
 
 
-def reopen_corpus(run: Run) -> Corpus:
-    """The corpus that a run was asked about, from where it lay then."""
-    known = run.recall_corpus()
-    if known is None:
-        raise CorpusError(f"{run.path}: does not say where its corpus lies here; give --data and --data-root")
-    return open_corpus(known[0], known[1], run.manifest.corpus.get("limit"))
-
-
-def compute_scores(run: Run, corpus: Corpus, policy: ReferencePolicy) -> dict[str, Any]:
-    """What scores.json holds, but for the signature."""
+def compute_scores(run: Run, corpus: Corpus, settings: Settings) -> dict[str, Any]:
+    """What scores.json holds, but for the signatures."""
+    found = evaluate(run, corpus, settings)
     predictions = run.read_records(runs.PREDICTIONS, Prediction)
-    if [prediction.id for prediction in predictions] != [utterance.id for utterance in corpus.utterances]:
-        raise RunError(f"{run.path}: its predictions are not one for each utterance of the corpus, in corpus order")
-    labels = corpus.info.labels
-    table = vote_table(corpus.utterances, labels)
-    known = references(table, policy)
-    answers = encode(predictions, labels)
-    answered = np.array([prediction.status == "ok" for prediction in predictions])
     return {
         "schema": SCHEMA,
         "system": {
@@ -123,16 +93,20 @@ def compute_scores(run: Run, corpus: Corpus, policy: ReferencePolicy) -> dict[st
         },
         "corpus": {**corpus.describe(), "description": corpus.info.description},
         "answers": _answers(run.read_records(runs.RESPONSES, Response), predictions),
-        "references": _references(table, known),
-        "scores": list(_score_rows(known, answers, answered)),
+        "references": _references(found),
+        "scores": list(_score_rows(found, settings)),
     }
 
 
-def encode(predictions: Sequence[Prediction], labels: tuple[str, ...]) -> Integers:
-    """(n,) class indices; C (not a class of any average) for Other, for labels outside the corpus, for no answer."""
-    column = {label: position for position, label in enumerate(labels)}
-    # A prediction without status ok has label None, which is in no corpus's labels.
-    return np.array([column.get(prediction.label or "", len(labels)) for prediction in predictions], dtype=np.intp)
+def _signature_of_row(row: dict[str, Any]) -> list[str]:
+    inference = f"{row['method']}-{row['level']:g}" if row.get("method") else "n/a"
+    return [
+        f"metric:{row['metric']}",
+        f"variant:{row['variant']}",
+        f"subset:{row['subset']}",
+        f"unit:{row.get('unit') or 'n/a'}",
+        f"interval:{inference}",
+    ]
 
 
 def _answers(responses: Sequence[Response], predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -149,28 +123,28 @@ def _answers(responses: Sequence[Response], predictions: Sequence[Prediction]) -
     }
 
 
-def _references(table: VoteTable, known: References) -> dict[str, Any]:
-    check = check_consensus(table, known)
-    n_votes = known.n_votes
+def _references(found: Evaluation) -> dict[str, Any]:
+    check, known = check_consensus(found.table, found.references), found.references
+    voted = known.votes[known.has_votes]
+    enough = bool((voted.sum(axis=1) >= 2).any()) if len(voted) else False
     return {
         "policy": str(known.policy),
         "consensus_agreement": {"agree": check.agree, "total": check.total} if check.total else None,
-        "individual_votes": bool(known.has_votes.any()),
-        "votes_per_item": float(n_votes[known.has_votes].mean()) if known.has_votes.any() else None,
+        "individual_votes": bool(len(voted)),
+        "mean_votes": float(voted.sum(axis=1).mean()) if len(voted) else None,
+        "mean_union": float((voted[:, :-1] > 0).sum(axis=1).mean()) if len(voted) else None,
+        "krippendorff_alpha": _or_none(lambda: krippendorff_alpha(voted)) if enough else None,
         "excluded": {"mv": dict(known.select("mv").excluded)},
     }
 
 
-def _score_rows(known: References, answers: Integers, answered: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
-    subsets: tuple[Subset, ...] = ("all", "strict")
-    for headline in HEADLINES:
-        for subset in subsets:
-            yield _score_row(headline, subset, known, (answers, answered))
+def _score_rows(found: Evaluation, settings: Settings) -> Iterator[dict[str, Any]]:
+    for headline in settings.headlines():
+        for subset in SUBSETS:
+            yield _score_row(headline, subset, found, settings)
 
 
-def _score_row(
-    headline: Headline, subset: Subset, known: References, given: tuple[Integers, NDArray[np.bool_]]
-) -> dict[str, Any]:
+def _score_row(headline: Headline, subset: Subset, found: Evaluation, settings: Settings) -> dict[str, Any]:
     row: dict[str, Any] = {
         "metric": headline.metric,
         "reference": headline.reference,
@@ -178,47 +152,95 @@ def _score_row(
         "subset": subset,
     }
     try:
-        selection = known.select(headline.reference, subset)
+        selection = found.select(headline, subset)
+        own = found.contributions(headline, selection)
     except MetricError as error:
-        return {**row, "value": None, "reason": str(error)}
-    answers, answered = given[0][selection.items], given[1][selection.items]
-    found = contributions(selection, answers, headline.variant)
+        return {**row, "value": None, "low": None, "high": None, "reason": str(error)}
+    guesses = dataclasses.asdict(floors(selection, headline.variant, headline.formula))
+    guesses["majority_class"] = selection.names[guesses["majority_class"]]
+    value = own.value(headline.formula)
     row |= {
-        "value": found.value(headline.formula),
+        "value": value,
+        **_interval(headline, selection, found, settings),
         "n": selection.n_items,
         "excluded": dict(selection.excluded),
-        "coverage": float(answered.mean()),
-        "value_answered_only": _answered_only(headline, selection, answers, answered),
-        "floors": dataclasses.asdict(floors(selection, headline.variant, headline.formula)),
+        "support": dict(zip(selection.names, selection.support.tolist(), strict=True)),
+        "coverage": float(found.answered[selection.items].mean()),
+        "value_answered_only": _answered_only(headline, selection, found),
+        "floors": guesses,
+        "value_above_prior": _or_none(lambda: chance_corrected(value, guesses["prior"])),
+        "ceiling": _ceiling(headline, subset, selection, found),
+        "mean_votes": selection.mean_votes,
         "mean_union": selection.mean_union,
     }
     if headline.metric == "macro_f1":
-        row["per_class"] = _per_class(headline, selection, answers)
+        row["per_class"] = _per_class(headline, selection, found)
     return row
 
 
-def _answered_only(
-    headline: Headline, selection: Selection, answers: Integers, answered: NDArray[np.bool_]
-) -> float | None:
-    """The same score over the items that were answered; None if none was. Never the headline: its denominator moves."""
+def _interval(headline: Headline, selection: Selection, found: Evaluation, settings: Settings) -> dict[str, Any]:
+    unit = found.unit.take(selection.items)
+    try:
+        own = interval(found.contributions(headline, selection), headline.formula, unit=unit, how=settings.how)
+    except MetricError as error:
+        return {"low": None, "high": None, "level": settings.how.level, "method": None, "interval_reason": str(error)}
+    return {
+        "low": own.low,
+        "high": own.high,
+        "se": own.se,
+        "level": own.level,
+        "method": own.method,
+        "unit": own.unit,
+        "n_clusters": own.n_clusters,
+        "design_effect": own.design_effect,
+        "n_resamples": own.n_resamples,
+        "seed": own.seed,
+        "cautions": [dataclasses.asdict(caution) for caution in own.cautions],
+    }
+
+
+def _answered_only(headline: Headline, selection: Selection, found: Evaluation) -> float | None:
+    """The same score over the items that were answered; None if none was. Its denominator moves: never the headline."""
+    answered = found.answered[selection.items]
     if not answered.any():
         return None
     kept = selection.keep(answered)
-    return contributions(kept, answers[answered], headline.variant).value(headline.formula)
+    return found.contributions(headline, kept).value(headline.formula)
 
 
-def _per_class(headline: Headline, selection: Selection, answers: Integers) -> dict[str, Any]:
-    if headline.reference == "mv":
-        found = classification(selection.labels, answers, selection.n_classes)
-        by_class = {name: dataclasses.asdict(each) for name, each in zip(selection.names, found.per_class, strict=True)}
-        return {"classes": by_class, "confusion": [list(row) for row in found.confusion]}
-    f1 = totals.f1_by_class(contributions(selection, answers, headline.variant).totals)
-    support = selection.support.tolist()
-    pairs = zip(selection.names, f1.tolist(), support, strict=True)
-    return {"classes": {name: {"f1": value, "support": count} for name, value, count in pairs}}
+def _ceiling(headline: Headline, subset: Subset, selection: Selection, found: Evaluation) -> dict[str, Any] | None:
+    """What one more annotator scores, and the system on the same leave-one-out references; None without votes.
+
+    For the subset `all` over every item with votes: an item that is left out of the score for a tie must not be left
+    out here, because the vote that is held out has a part in the tie.
+    """
+    if selection.votes is None:
+        return None
+    items = found.references.has_votes.nonzero()[0] if subset == "all" else selection.items
+    votes, answers = found.references.votes[items], found.answers[items]
+    try:
+        human = human_contributions(votes, headline.variant).value(headline.formula)
+        model = matched_contributions(votes, answers, headline.variant).value(headline.formula)
+    except MetricError:
+        return None
+    return {"human": human, "model_matched": model, "n": len(items)}
 
 
-def _other_corpus(found: dict[str, Any], wanted: Any) -> str:
-    differing = [key for key in found if found[key] != wanted.get(key)]
-    changes = "; ".join(f"{key}: the run has {wanted.get(key)!r}, this is {found[key]!r}" for key in differing)
-    return f"this is not the corpus that the run was asked about ({changes}); point --data-root at that one"
+def _per_class(headline: Headline, selection: Selection, found: Evaluation) -> dict[str, Any]:
+    answers = found.answers[selection.items]
+    if headline.variant == "mv":
+        scores = classification(selection.labels, answers, selection.n_classes)
+        pairs = zip(selection.names, scores.per_class, strict=True)
+        by_class = {name: dataclasses.asdict(each) for name, each in pairs}
+        return {"classes": by_class, "confusion": [list(row) for row in scores.confusion]}
+    f1 = totals.f1_by_class(contributions(selection, answers, headline.variant).totals).tolist()
+    triples = zip(selection.names, f1, selection.support.tolist(), strict=True)
+    return {"classes": {name: {"f1": value, "support": count} for name, value, count in triples}}
+
+
+def _or_none(compute: Callable[[], float]) -> float | None:
+    """A number that is undefined on some data, such as alpha where every vote is the same: None there."""
+    try:
+        return float(compute())
+    except MetricError:
+        return None

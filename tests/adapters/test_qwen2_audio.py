@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
+from serxbench.adapters import Loading
 from serxbench.adapters.qwen2_audio import Qwen2Audio, load
 from serxbench.audio import SAMPLE_RATE, Clip
 from serxbench.catalog import load_prompt
@@ -22,7 +23,7 @@ SHORT = Decoding(max_new_tokens=16)
 
 @pytest.fixture(scope="module")
 def adapter(tiny_checkpoint: Path) -> Qwen2Audio:
-    return load(tiny_checkpoint, prompt_style="chat", device="cpu", dtype="float32")
+    return load(Loading(folder=tiny_checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +152,13 @@ class _OneTokenAudio:
 
 def test_what_cannot_be_loaded_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="no prompt style 'chatml'; there are: chat"):
-        load(tiny_checkpoint, prompt_style="chatml", device="cpu", dtype="float32")
+        load(Loading(folder=tiny_checkpoint, prompt_style="chatml"))
     broken = shutil.copytree(tiny_checkpoint, tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(AdapterError, match="cannot be loaded as Qwen2-Audio"):
-        load(broken, prompt_style="chat", device="cpu", dtype="float32")
+        load(Loading(folder=broken))
     tensors = safetensors.torch.load_file(tiny_checkpoint / "model.safetensors")
     first = sorted(tensors)[0]
     safetensors.torch.save_file({k: v for k, v in tensors.items() if k != first}, broken / "model.safetensors")
     with pytest.raises(AdapterError, match="1 weights are not in the checkpoint"):
-        load(broken, prompt_style="chat", device="cpu", dtype="float32")
+        load(Loading(folder=broken))

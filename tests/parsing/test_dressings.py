@@ -174,10 +174,22 @@ def test_other_languages(carrier: str, word: str, expected: str) -> None:
 
 
 PIECES = st.sampled_from(
-    ["sad", "not", "angry", "{", "}", '"emotion":', "<think>", "</think>", "<answer>", "</asr>", "B.", "(", "\n",
-    "\\boxed{",
-     "but", "if", "“", "不是", "悲伤", "İ", "ß", "'", "I'm", "```json", "<|channel|>final<|message|>", "?", "Either", "or"]
-)  # fmt: skip
+    [
+        *("sad", "not", "angry", "but", "if", "Either", "or", "I'm", "不是", "悲伤", "İ", "ß"),
+        *(
+            "{",
+            "}",
+            '"emotion":',
+            "```json",
+            "<think>",
+            "</think>",
+            "<answer>",
+            "</asr>",
+            "<|channel|>final<|message|>",
+        ),
+        *("B.", "(", "\n", "\\boxed{", "“", "'", "?"),
+    ]
+)
 
 
 @settings(max_examples=400, deadline=None)

@@ -114,7 +114,7 @@ def test_unknown_parser() -> None:
 
 
 def test_forty_six_thousand_answers_take_seconds() -> None:
-    text = "The speaker's voice conveys a sense of sadness number {}, as indicated by the phrase 'I lost it' and the low pitch."
+    text = "The speaker's voice conveys a sense of sadness number {}, as 'I lost it' and the low pitch indicate."
     responses = [Response(id=str(n), text=text.format(n), stop="end") for n in range(4600)]
     parser, begin = get_parser("rules"), time.process_time()
     assert {parser.parse(response, OPTIONS).word for response in responses} == {"sadness"}
