@@ -26,6 +26,11 @@ COLUMNS = (
     ("all", "strict", "All >.5"),
 )
 
+#: Which score of which run: folder, reference, subset.
+Cell = tuple[str, str, str]
+
+STAR_LEVEL = 0.05
+
 _MARKS = "†‡§¶‖"
 
 
@@ -42,17 +47,22 @@ class Row:
         return tuple(-(value["value"] or 0.0) for value in values)
 
 
-def leaderboard(runs: Sequence[Scores]) -> str:
-    """The markdown text for the scores of some runs."""
+def leaderboard(runs: Sequence[Scores], comparisons: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The markdown text for the scores of some runs.
+
+    comparisons: what serxbench.stages.compare found with a baseline, one a form at most; each score whose Holm-adjusted
+    p is at most 0.05 gets a star. For that each of `runs` says its folder under `run`.
+    """
     tables: dict[tuple[str, ...], list[Scores]] = {}
     for scores in runs:
         corpus = scores["corpus"]
         key = (corpus["name"], str(corpus["split"]), corpus["revision"], str(corpus["n"]))
         tables.setdefault(key, []).append(scores)
+    stars = _stars(comparisons)
     parts = ["# Leaderboard", "", _LEGEND, ""]
     for members in tables.values():
-        parts += _table(members)
-    return "\n".join(parts).rstrip() + "\n"
+        parts += _table(members, stars)
+    return "\n".join([*parts, *_star_caption(comparisons)]).rstrip() + "\n"
 
 
 def headline(scores: Scores, reference: str, subset: str) -> Mapping[str, Any]:
@@ -64,25 +74,24 @@ def headline(scores: Scores, reference: str, subset: str) -> Mapping[str, Any]:
     return found
 
 
-def _table(members: Sequence[Scores]) -> list[str]:
+def _table(members: Sequence[Scores], stars: frozenset[Cell]) -> list[str]:
     corpus = members[0]["corpus"]
-    usual = _usual_signature(members)
-    marks = _Marks(usual)
+    marks = _Marks(_usual_signature(members))
     where = f"{corpus['name']}{', split ' + corpus['split'] if corpus['split'] else ''}"
-    lines = [
-        f"## {where} ({corpus['n']} utterances, {len(corpus['labels'])} classes)",
-        "",
-        _plain(corpus["description"]),
-        "",
-    ]
+    heading = f"## {where} ({corpus['n']} utterances, {len(corpus['labels'])} classes)"
     heads = [f"{form} {heading}" for form in FORMS for heading in (*(c[2] for c in COLUMNS), "coverage")]
-    lines.append("| # | system | " + " | ".join(heads) + " |")
-    lines.append("|---:|---|" + "---:|" * len(heads))
+    top = ["| # | system | " + " | ".join(heads) + " |", "|---:|---|" + "---:|" * len(heads)]
+    lines = [heading, "", _plain(corpus["description"]), "", *top]
     rows = sorted(_rows(members), key=lambda row: (row.rank_value(), row.name))
     for number, row in enumerate(rows, start=1):
-        cells = [cell for form in FORMS for cell in _cells(row.forms.get(form), marks)]
+        cells = [cell for form in FORMS for cell in _cells(row.forms.get(form), marks, stars)]
         lines.append(f"| {number} | {_plain(row.name)} | " + " | ".join(cells) + " |")
-    lines += ["", *_floor_lines(members), *marks.explain(), "", "<details><summary>Signatures</summary>", ""]
+    lines += [*_floor_rows(members[0]), "", *_item_lines(members[0]), *marks.explain(), ""]
+    lines += ["<details><summary>Intervals</summary>", "", *top]
+    for row in rows:
+        cells = [cell for form in FORMS for cell in _intervals(row.forms.get(form))]
+        lines.append(f"| | {_plain(row.name)} | " + " | ".join(cells) + " |")
+    lines += ["", *_interval_lines(members), "", "</details>", "", "<details><summary>Signatures</summary>", ""]
     for row in rows:
         lines += [f"- {_plain(row.name)}, {form}: {_code(row.forms[form]['signature']['text'])}" for form in row.forms]
     return [*lines, "", "</details>", ""]
@@ -108,15 +117,56 @@ def _rows(members: Sequence[Scores]) -> list[Row]:
     return [Row(name=name, forms=forms) for name, forms in zip(names, ordered, strict=True)]
 
 
-def _cells(scores: Scores | None, marks: _Marks) -> list[str]:
+def _cells(scores: Scores | None, marks: _Marks, stars: frozenset[Cell]) -> list[str]:
     if scores is None:
         return ["–"] * (len(COLUMNS) + 1)
     mark = marks.mark(scores)
     cells = []
     for reference, subset, _ in COLUMNS:
         row = headline(scores, reference, subset)
-        cells.append("n/a" if row["value"] is None else f"{100 * row['value']:.2f}{mark}")
+        star = "\\*" if (str(scores.get("run")), reference, subset) in stars else ""
+        cells.append("n/a" if row["value"] is None else f"{100 * row['value']:.2f}{star}{mark}")
     return [*cells, f"{100 * scores['answers']['coverage']:.1f}"]
+
+
+def _intervals(scores: Scores | None) -> list[str]:
+    if scores is None:
+        return ["–"] * (len(COLUMNS) + 1)
+    rows = [headline(scores, reference, subset) for reference, subset, _ in COLUMNS]
+    return [*("n/a" if r.get("low") is None else f"[{100 * r['low']:.2f}, {100 * r['high']:.2f}]" for r in rows), ""]
+
+
+def _interval_lines(members: Sequence[Scores]) -> list[str]:
+    """How the intervals were made, and every caution once."""
+    rows = [headline(scores, "mv", "all") for scores in members]
+    made = {(row["method"], row["unit"], row["n_clusters"]) for row in rows if row.get("method")}
+    lines = [f"- {method}, unit {unit}{f' ({n})' if n else ''}" for method, unit, n in sorted(made, key=str)]
+    texts = dict.fromkeys(caution["text"] for row in rows for caution in row.get("cautions", ()))
+    return [*lines, *(f"- caution: {_plain(text)}" for text in texts)]
+
+
+def _stars(comparisons: Sequence[Mapping[str, Any]]) -> frozenset[Cell]:
+    """The cells whose difference to the baseline has an adjusted p of at most 0.05."""
+    return frozenset(
+        (row["first"], row["reference"], row["subset"])
+        for found in comparisons
+        for row in found["comparisons"]
+        if row["metric"] == "macro_f1" and row["difference"] is not None and row["p_adjusted"] <= STAR_LEVEL
+    )
+
+
+def _star_caption(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for found in comparisons:
+        row = next((row for row in found["comparisons"] if row["difference"] is not None), None)
+        if row is not None:
+            against, test = found["runs"][found["baseline"]], f"paired {row['test']} of whole {row['unit']}s"
+            lines.append(
+                f"\\* {against['mode']} form: differs from {_plain(against['model'])} "
+                f"({_code(str(found['baseline']))}), {test}, B = {row['n_resamples']}, Holm-adjusted p ≤ {STAR_LEVEL} "
+                f"over {row['family_size']} comparisons in each column."
+            )
+    return lines
 
 
 def _usual_signature(members: Sequence[Scores]) -> Mapping[str, str]:
@@ -154,19 +204,29 @@ class _Marks:
         return ["", *lines]
 
 
-def _floor_lines(members: Sequence[Scores]) -> list[str]:
-    """What guessing scores on the same items, which no All-labels number should be read without."""
+def _floor_rows(scores: Scores) -> list[str]:
+    """What guessing and one more annotator score on the same items: no number should be read without them."""
+    rows = [headline(scores, reference, subset) for reference, subset, _ in COLUMNS]
+    lines = []
+    guesses = {
+        "guess: uniform": "uniform",
+        "guess: prior of these items": "prior",
+        "always the most frequent class": "majority",
+    }
+    values = {name: [(row.get("floors") or {}).get(key) for row in rows] for name, key in guesses.items()}
+    values["one more annotator"] = [(row.get("ceiling") or {}).get("human") for row in rows]
+    for name, columns in values.items():
+        cells = ["n/a" if each is None else f"{100 * each:.2f}" for each in columns]
+        lines.append(f"| | *{name}* | " + " | ".join([*cells, ""] * len(FORMS)) + " |")
+    return lines
+
+
+def _item_lines(scores: Scores) -> list[str]:
     lines = []
     for reference, subset, heading in COLUMNS:
-        row = headline(members[0], reference, subset)
-        if row["value"] is None:
-            lines.append(f"- {heading}: n/a ({_plain(row['reason'])})")
-            continue
-        floors = row["floors"]
-        lines.append(
-            f"- {heading}: {row['n']} items; guessing uniformly {100 * floors['uniform']:.2f}, "
-            f"from the prior {100 * floors['prior']:.2f}, always the most frequent class {100 * floors['majority']:.2f}"
-        )
+        row = headline(scores, reference, subset)
+        said = f"n/a ({_plain(row['reason'])})" if row["value"] is None else f"{row['n']} items"
+        lines.append(f"- {heading}: {said}")
     return lines
 
 
@@ -184,5 +244,6 @@ _LEGEND = (
     "Macro-F1 in percent. **MV**: against the plurality of the annotators' labels. **All**: a prediction counts as "
     "correct if any annotator gave that label (`credited_reference`). **>.5**: only utterances on which more than half "
     "of the annotators agree. **coverage**: share of the utterances whose answer committed to an emotion; every other "
-    "answer counts as wrong. Systems are ordered by their first column."
+    "answer counts as wrong. Systems are ordered by their first column. **One more annotator**: each vote in turn "
+    "against the others of its item; a system faces one vote more, so compare it by `model_matched` in scores.json."
 )

@@ -8,12 +8,31 @@ from typing import Any
 
 from serxbench.stages.leaderboard import leaderboard
 
+INTERVAL = {
+    "n": 9,
+    "low": 0.15,
+    "high": 0.25,
+    "method": "jackknife",
+    "unit": "speaker",
+    "n_clusters": 12,
+    "cautions": [{"kind": "few_clusters", "text": "12 speakers only"}],
+    "ceiling": {"human": 0.5, "model_matched": 0.2, "n": 9},
+}
+
 
 def scores(name: str, mode: str, value: float, **parts: str) -> dict[str, Any]:
     signature = {"model": f"{name}@1", "prompt": mode, "corpus": "c", "parser": "rules@1", "dtype": "float32", **parts}
     floors = {"uniform": 0.1, "prior": 0.12, "majority": 0.05, "majority_class": 0}
     rows = [
-        {"metric": "macro_f1", "reference": reference, "subset": subset, "value": value, "n": 9, "floors": floors}
+        {
+            "metric": "macro_f1",
+            "reference": reference,
+            "subset": subset,
+            "value": value,
+            "n": 9,
+            "floors": floors,
+            **INTERVAL,
+        }
         for reference in ("mv", "all")
         for subset in ("all", "strict")
     ]
@@ -27,6 +46,7 @@ def scores(name: str, mode: str, value: float, **parts: str) -> dict[str, Any]:
             "labels": ["Sad"],
             "description": "a corpus",
         },
+        "run": f"runs/{name}-{mode}",
         "answers": {"coverage": 0.875},
         "scores": rows,
         "signature": {"text": "|".join(signature.values()), "parts": signature},
@@ -34,7 +54,9 @@ def scores(name: str, mode: str, value: float, **parts: str) -> dict[str, Any]:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    """The first table: its headings and its systems."""
+    shown = text.split("<details>")[0].splitlines()
+    lines = [line for line in shown if line.startswith("| ") and not line.startswith("| |")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
@@ -44,7 +66,10 @@ def test_open_and_closed_stand_side_by_side() -> None:
     assert heads[2:7] == ["open MV", "open All", "open MV >.5", "open All >.5", "open coverage"]
     assert high == ["1", "high", "30.00", "30.00", "30.00", "30.00", "87.5", *["–"] * 5]
     assert low == ["2", "low", *["20.00"] * 4, "87.5", *["40.00"] * 4, "87.5"]
-    assert "from the prior 12.00" in text
+    assert "| | *guess: prior of these items* | 12.00 | 12.00 | 12.00 | 12.00 |  | 12.00 |" in text
+    assert "| | *one more annotator* | 50.00 |" in text
+    assert "| | high | [15.00, 25.00] |" in text
+    assert "- caution: 12 speakers only" in text
 
 
 def test_chain_of_thought_is_a_row_of_its_own() -> None:
@@ -82,3 +107,24 @@ def test_names_cannot_break_out_of_their_cell() -> None:
     heads, row = rows_of(text)
     assert len(row) == len(heads)
     assert "`<script>alert(1)</script>|evil | 9 | x@1|open|" in text, "a signature stays in its code span"
+
+
+def test_stars_say_what_they_compare() -> None:
+    tested = {"difference": 0.1, "test": "permutation", "unit": "speaker", "n_resamples": 10_000, "family_size": 3}
+    rows = [("macro_f1", "runs/a-open", "mv", 0.01), ("macro_f1", "runs/a-open", "all", 0.2)]
+    rows.append(("uar", "runs/base-open", "mv", 0.01))
+    found = {
+        "baseline": "runs/base-open",
+        "runs": {"runs/base-open": {"model": "base", "mode": "open"}},
+        "comparisons": [
+            {"metric": metric, "first": first, "reference": reference, "subset": "all", "p_adjusted": p, **tested}
+            for metric, first, reference, p in rows
+        ],
+    }
+    text = leaderboard([scores("a", "open", 0.3), scores("base", "open", 0.2)], [found])
+    cells = {row[1]: row[2:4] for row in rows_of(text)}
+    assert cells["a"] == ["30.00\\*", "30.00"]
+    assert cells["base"] == ["20.00", "20.00"]
+    assert (
+        "differs from base (`runs/base-open`), paired permutation of whole speakers, B = 10000, Holm-adjusted" in text
+    )
