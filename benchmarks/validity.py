@@ -200,7 +200,7 @@ def replicated(scored, truths, unit: Unit, how: Inference, methods) -> dict[tupl
         for of, sample, true in (("one", one, truths[0]), ("difference", both, truths[0] - truths[1])):
             if method == "studentized" and sample is both and sample.n_units > 200:
                 continue  # bootstrap-t over so many pairs would take most of the time, and is no default there
-            low, high = limits(sample, formula, method, how)
+            low, high, _ = limits(sample, formula, method, how)
             found[method, of] = bool(low <= true <= high)
     found["permutation", "rejected"] = permutation_p(both, formula, how)[0] <= 0.05
     difference, se = float(score(both, formula, both.totals)), standard_error(both, formula)

@@ -15,8 +15,9 @@ class Rank(IntEnum):
     WEAK = 1
     PLAIN = 2
     ATTRIBUTED = 3
-    MAIN = 4
-    CORRECTED = 5
+    VERDICT = 4
+    MAIN = 5
+    CORRECTED = 6
 
 
 _ATTRIBUTING = word_set(
@@ -61,6 +62,7 @@ _FOLLOWERS = word_set(
     """
     and or but with in about as because at toward towards throughout while when for due since rather than overall here
     that by over from during yet though although nor based given not however who which is are was to though mixed then
+    tbh imo honestly now right today indeed enough actually perhaps maybe i he she they it this
     even despite especially without on of speaking until after before if
     """
 )
@@ -103,13 +105,20 @@ _CONCEDED = re.compile(
     r"|aunque|a pesar de|embora|apesar d[eoa]|sebbene|nonostante)\b[^,;\x00]*|(?:虽然|尽管|雖然|儘管)[^，。]*)$"
 )
 _SURFACE = re.compile(
-    r"\b(?:on the surface|seemingly|superficially|pretend\w*|tr(?:ies|ying) to|attempt\w* to|mask\w*|hid(?:es|ing)"
+    r"\b(?:on the surface|seemingly|claim(?:s|ed|ing)? (?:to|that|he|she|they)\b|says? (?:that )?(?:he"
+    r"|she|they)\b|insists?|superficially|pretend\w*|tr(?:ies|ying) to|attempt\w* to|mask\w*|hid(?:es|ing)"
     r"|conceal\w*|forced|feign\w*|fak(?:e|ing)|at first(?: glance| listen)?|initially)\b[^,;]*$"
 )
 _REASON = re.compile(
     r"\b(?:because|since|as (?:they|he|she|it|the|there|if|though|indicated|evidenced|shown|suggested|reflected|seen)"
     r"|due to|given|evidenced by|indicated by|implying|which|such as|weil|da|car|parce que|porque|perché)\b"
 )
+# "the emotion expressed is X" says more than "she sounds X", and "it could be X, but" less.
+_VERDICT = re.compile(
+    r"\bemotion(?:al state)?\b[^,;.\x00]{0,50}\b(?:is|are|was|seems to be|appears to be|would be|as) (?:\w+ ){0,3}$"
+)
+_TENTATIVE = re.compile(r"\b(?:could|might|may)\b[^,;]*$")
+_ANSWERED = re.compile(r"^[^.;]*\b(?:but|however|yet)\b")
 _MAIN_CLAUSE = re.compile(r", (?:the|it|i|my|this|he|she|they|we|there)\b")
 _INFERENCE = re.compile(
     r"[^,;.]{0,60}\b(?:suggest|indicat|convey|express|reflect|impl(?:y|ies)|signal|points? to|reveal|hint)\w*"
@@ -119,6 +128,10 @@ _CONTENT = re.compile(
     r"(?: (?:itself|themselves|here))?(?: \w+){0,3} (?:is|are|sounds?|seems?|appears?|suggests?|may|might"
     r"|could)\b[^,;]*$"
 )
+
+
+#: How many words an emotion word may be away from what attributes it.
+_REACH = 25
 
 
 def is_attributed(passage: Passage, tokens: list[Token], mention: Mention, members: dict[int, Mention]) -> bool:
@@ -149,7 +162,9 @@ def _may_end_here(passage: Passage, tokens: list[Token], mention: Mention, membe
 def _has_head(passage: Passage, tokens: list[Token], mention: Mention, members: dict[int, Mention]) -> bool:
     """True for "X tone", "X and Y tone", "X-sounding voice"."""
     index, end = mention.last + 1, mention.end
-    while index < len(tokens) and passage.lower[end : tokens[index].start].strip(" -,/") == "":
+    while (
+        index < min(len(tokens), mention.last + _REACH) and passage.lower[end : tokens[index].start].strip(" -,/") == ""
+    ):
         text = tokens[index].text
         if text in _HEADS or (text in _PERSONS and not mention.ordinary):
             return True
@@ -162,7 +177,7 @@ def _has_head(passage: Passage, tokens: list[Token], mention: Mention, members: 
 def _walks_to_verb(passage: Passage, tokens: list[Token], mention: Mention, members: dict[int, Mention]) -> bool:
     """Walk left over adverbs, articles and coordinated emotion words until a verb of attribution or something else."""
     start, index = mention.start, mention.first - 1
-    while index >= 0:
+    while index >= max(0, mention.first - _REACH):
         token = tokens[index]
         gap = passage.lower[token.end : start]
         if not _passable(gap, joined=index in members):
@@ -176,7 +191,11 @@ def _walks_to_verb(passage: Passage, tokens: list[Token], mention: Mention, memb
         if not (token.text in _FILLERS or token.text.endswith("ly") or index in members):
             return False
         start, index = token.start, index - 1
-    return not passage.lower[:start].strip(" -•>\n\"'([:.,")
+    # "Her laugh is nervous" opens with a subject, "Calm, with ..." with an answer.
+    following = mention.last + 1
+    if mention.ordinary and following < len(tokens) and tokens[following].text in ("is", "are", "was"):
+        return False
+    return index < 0 and not passage.lower[:start].strip(" -•>\n\"'([:.,")
 
 
 def _passable(gap: str, *, joined: bool) -> bool:
@@ -201,6 +220,10 @@ def rank_of(before: str, after: str, *, attributed: bool, earlier: bool, manner_
     if _MAIN.search(clause) and not (earlier and "," in clause and not _MAIN.search(clause.rsplit(",", 1)[1])):
         return Rank.MAIN
     if manner_matters and (_MANNER.search(clause) or _INFERENCE.match(after)):
+        return Rank.PLAIN
+    if _VERDICT.search(clause):
+        return Rank.VERDICT
+    if _TENTATIVE.search(clause) and _ANSWERED.search(after):
         return Rank.PLAIN
     return Rank.ATTRIBUTED if attributed else Rank.PLAIN
 

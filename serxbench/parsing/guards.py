@@ -27,7 +27,8 @@ _NEGATION = re.compile(
 _COMMA = r",(?!\x00)"
 _NEW_CLAUSE = re.compile(
     r"[;:—–\x00]|\s-\s|\b(?:but|however|yet|although|though|because|since|sondern|aber|sino|pero|mais|mas|plutôt"
-    r"|bensì|instead(?! of))\b|\band (?:is|are|was|sounds?|seems?|appears?|feels?|conveys?|expresses?|shows?|has|it)\b"
+    r"|bensì|so much as|instead(?! of))\b|\band (?:is|are|was|sounds?|seems?|appears?|feels?|conveys?"
+    r"|expresses?|shows?|has|it)\b"
 )
 _FINITE = re.compile(
     r"(?<!that )(?<!which )\b(?:suggests?|indicates?|implies|conveys?|points? to|signals?|reflects?|reveals?|means?"
@@ -41,7 +42,8 @@ _NEGATED_AFTER = re.compile(
     r"""["'\s)]*\b(?:(?:is|are|was|were|do(?:es)?|did|ca|could|would|has|have|seem|appear)"""
     r"""(?:n't|\s+not)\b(?! only| just)"""
     r"""|cannot\b|ist nicht\b|n'est pas\b|no es\b|não é\b|non è\b"""
-    r"""|(?:(?:is|are|was|were|seems?|appears?|can|could|may|would|be)\s+)*(?:ruled out|unlikely|less likely|absent"""
+    r"""|(?:(?:is|are|was|were|seems?|appears?|can|could|may|would|be)\s+)*(?:ruled out"""
+    r"""|out of the question|off the table|unlikely|less likely|absent"""
     r"""|excluded|missing|lacking|implausible)\b)"""
 )
 _NEGATED_BEFORE_NARROW = re.compile(
@@ -63,7 +65,7 @@ _UNREAL = re.compile(
     r"|may) (?:typically |normally |usually )?"
     r"(?:expect|think|assume|believe|mistake)|expected to|supposed to|wish(?:es|ed)? (?:to|that|he|she"
     r"|they|it)|hopes? to|wants? to (?:be|feel)|(?:could|would|should|might) have been"
-    r"|wenn)\b[^,;]*$"
+    r"|wenn)\b(?:(?!\bbut\b)[^,;])*$"
 )
 _EXPECTED_AFTER = re.compile(r" (?:that |which )?(?:you|one|we|i|people)(?:'d| would| might) (?:\w+ )?expect")
 _WOULD = re.compile(r"\b(?:would|could|might|'d)\b")
@@ -98,7 +100,8 @@ _SPEAKER_AGAIN = re.compile(
 _OBJECT_AFTER = re.compile(
     rf"(?: and \w+| or \w+)?(?:-looking|-sounding)?\s+(?:\w+ )?(?:{_RELATION}|birthday|ending|endings|news"
     rf"|story|stories"
-    r"|songs?|movies?|films?|music|books?|hour|customers|people|listeners?|audience|new year|anniversary|holidays?)\b"
+    r"|songs?|movies?|films?|music|melody|soundtrack|books?|hour|customers|people|listeners?|audience"
+    r"|new year|anniversary|holidays?)\b"
 )
 _TOPIC = re.compile(
     r"\b(?:about|regarding|concerning|discuss(?:es|ing|ed)?|describ(?:es?|ing)|mention(?:s|ing|ed)?|topics? of"

@@ -21,7 +21,8 @@ _CLAUSE_END = (
 )
 # What may stand right before a letter that answers; searched only in the characters before a possible letter.
 _LEAD = re.compile(
-    r"(?:(?:\b(?:answer|option|choice|label|emotion|prediction|selection|category|letter|response|conclusion|antwort"
+    r"(?:(?:\b(?:answer|option|choice|label|emotion|prediction|selection|category|letter|response"
+    r"|conclusion|decision|verdict|answer with|decide on|guess|pick|antwort"
     r"|réponse|respuesta|resposta|risposta)|答案|选项|答え|정답)(?: to (?:this"
     r"|the) question)?(?: expressed(?: \w+){0,4})?"
     r"(?: (?:would|should|could|must|may|might)(?: \w+)? be| is(?: most)?(?: likely)?| (?:es|est|ist|é|è)"
@@ -82,7 +83,7 @@ class OptionRules:
         plain = _MARKUP.sub("", text).replace("’", "'").strip()
         if len(plain) <= self._longest and (own := self._by_text.get(normalized(plain))):
             return Finding(word=own.lower(), route="option_text", span=plain)
-        if match := self._alone.fullmatch(plain):
+        if len(plain) <= 40 and (match := self._alone.fullmatch(plain)):
             return self._chosen(_Named(letter=match[1], start=match.start(1), end=match.end()), plain, label_of)
         return self._stated_letter(plain, label_of) or self._opening_letter(plain, label_of)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from serxbench.parsing.vocabulary import lowered
 
@@ -28,6 +29,7 @@ _SPOKEN_BEFORE_QUOTE = re.compile(
     r"|utters?|uttered|repeats?|like|interjections?|use of|with)(?: the| like| of| is)?:?\s*$"
 )
 _SENTENCE_END = re.compile(r"[.!?](?=[\s)\x00\"'”]|$)|[。！？｡]|\n+")
+_LONGEST_SENTENCE = 800
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|mr|mrs|ms|dr|approx|z\.b|p\.ex)\.$")
 
 
@@ -80,13 +82,26 @@ def _bounds(lower: str) -> tuple[int, ...]:
     bounds = [0]
     for match in _SENTENCE_END.finditer(lower):
         following = match.end()
-        if match[0] == "." and (_ABBREVIATION.search(lower, 0, following) or _list_number(lower, match.start())):
+        if match[0] == "." and (
+            _ABBREVIATION.search(lower, max(0, following - 8), following) or _list_number(lower, match.start())
+        ):
             continue
         if lower[bounds[-1] : following].strip():
             bounds.append(following)
     if bounds[-1] < len(lower) or len(bounds) == 1:
         bounds.append(len(lower))
-    return tuple(bounds)
+    return tuple(_shortened(lower, bounds))
+
+
+def _shortened(lower: str, bounds: list[int]) -> Iterator[int]:
+    """The bounds, with overlong sentences cut at a space: a model caught in a loop writes one of 10,000 characters."""
+    yield 0
+    for start, end in pairwise(bounds):
+        while end - start > _LONGEST_SENTENCE:
+            space = lower.rfind(" ", start + _LONGEST_SENTENCE // 2, start + _LONGEST_SENTENCE)
+            start = space if space > 0 else start + _LONGEST_SENTENCE
+            yield start
+        yield end
 
 
 def _list_number(lower: str, stop: int) -> bool:

@@ -7,8 +7,9 @@ explicit conclusion ("therefore", "overall"; the last one wins), then the strong
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from serxbench.parsing.evidence import Rank, is_attributed, rank_of
 from serxbench.parsing.findings import Finding
@@ -23,6 +24,8 @@ _SLOT = re.compile(
     r"|respuesta|emoção|resposta"
     r"|emozione|risposta|情感|情绪|情緒|答案|感情|答え|감정|정답|답변?)(?: \([^)]*\))?\s*(?::|：|=|->|→)\s*[^\n]*$"
 )
+_SLOT_SIGN = re.compile(r"[:=：→]|->")
+_SHORT_SENTENCE = 80
 _NO_SLOT = re.compile(r"\b(?:secondary|other|possible|underlying|excluded|alternative)\s+\w+\s*[:=：]")
 _CONCLUSION_START = re.compile(
     r"[\W\d]*(?:so|thus|therefore|hence|overall|in conclusion|to conclude|in (?:summary|short|sum)|to sum(?:marize| up)"
@@ -52,12 +55,16 @@ _INTERROGATIVE = re.compile(
     r"[\W\d]*(?:(?:so|and|or|but|well|then|hmm|question)[\s,:]+)*(?:is|are|was|were|does|do|did|can|could|would|will|should"
     r"|has|have|what|which|how|why|who|whom|whose|where|when|isn't|aren't|doesn't|don't|ist|klingt|est-ce|suena|parece)\b"
 )
+_UNDECIDED_END = re.compile(r"[;\x00]|\bbut\b|, (?!or\b|and\b)")
 _ECHO_CUE = re.compile(
     r"\b(?:options?|choices?|choose|select|categories|labels|candidates|following|among|possib(?:le"
     r"|ilities)|emotions (?:like"
     r"|such as|including)|such as|from)\b|选项|選択肢|선택"
 )
-_ROUTES = {Rank.ATTRIBUTED: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
+_ROUTES = {Rank.ATTRIBUTED: "statement", Rank.VERDICT: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
+_MANNER_NOUN = re.compile(
+    r"[\w\s,-]{0,25}?\b(?:tone|voice|manner|way|delivery|pace|pitch|intonation|prosody|rhythm|speech|style)\b"
+)
 _LIST_GAP = re.compile(
     r"[\s,/|()\[\]\"'•\-;:、，]*(?:(?:\b(?:and|or|und|oder|et|ou|y|o|e|a|an|the)\b|和|或|[a-i][.)])[\s,]*)*"
 )
@@ -84,11 +91,21 @@ def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
         return None
     attributed = _attributions(passage, tokens, mentions)
     mentions = [mention for mention in mentions if not mention.ordinary or attributed[mention.start]]
-    claims, undecided = _claims(passage, mentions, attributed)
-    if claims:
-        return _finding(passage, *_decide(passage, claims))
+    by_sentence: dict[int, list[Mention]] = {}
+    for mention in mentions:
+        by_sentence.setdefault(passage.sentence_at(mention.start), []).append(mention)
+    undecided: list[Mention] = []
+
+    # Most long answers end in a conclusion: then the sentences before it are never weighed.
+    @cache
+    def claims_in(number: int) -> list[_Claim]:
+        return _claims(passage, by_sentence[number], attributed, undecided)
+
+    decision = _decide(passage, list(by_sentence), claims_in)
+    if decision:
+        return _finding(passage, *decision)
     if undecided:
-        return Finding(word=None, route="ambiguous", span=_stretch(passage, undecided[0], undecided[-1]))
+        return Finding(word=None, route="ambiguous", span=_stretch(passage, undecided[0], undecided[0]))
     if mentions:
         return Finding(word=None, route="excluded", span=_stretch(passage, mentions[0], mentions[0]))
     return None
@@ -120,29 +137,26 @@ def _is_echo(passage: Passage, run: list[Mention]) -> bool:
 
 
 def _claims(
-    passage: Passage, mentions: Sequence[Mention], attributed: dict[int, bool]
-) -> tuple[list[_Claim], list[Mention]]:
+    passage: Passage, mentions: Sequence[Mention], attributed: dict[int, bool], undecided: list[Mention]
+) -> list[_Claim]:
+    """The mentions of one sentence that count, ranked; those between which it does not decide go to `undecided`."""
+    number = passage.sentence_at(mentions[0].start)
+    start, end = passage.sentence(number)
+    asked = _is_question(passage.lower[start:end])
     claims: list[_Claim] = []
-    undecided: list[Mention] = []
     for mention in mentions:
-        number = passage.sentence_at(mention.start)
-        start, end = passage.sentence(number)
         before, after = passage.lower[start : mention.start], passage.lower[mention.end : end]
-        if before.strip() and _is_question(passage.lower[start:end]):
-            continue
-        if is_negated(before, after):
+        if (asked and before.strip()) or is_negated(before, after):
             continue
         if _is_undecided(passage, mention, mentions, start, end):
             undecided.append(mention)
             continue
         if is_hypothetical(before, after) or is_someone_elses(before, after):
             continue
-        earlier = bool(claims) and claims[-1].sentence == number
-        rank = rank_of(
-            before, after, attributed=attributed[mention.start], earlier=earlier, manner_matters=_is_manner(after)
-        )
+        manner = _MANNER_NOUN.match(after) is not None
+        rank = rank_of(before, after, attributed=attributed[mention.start], earlier=bool(claims), manner_matters=manner)
         claims.append(_Claim(mention=mention, sentence=number, rank=rank))
-    return claims, undecided
+    return claims
 
 
 def _is_question(sentence: str) -> bool:
@@ -151,36 +165,36 @@ def _is_question(sentence: str) -> bool:
     return asked and (not sentence.isascii() or _INTERROGATIVE.match(sentence) is not None)
 
 
-def _is_manner(after: str) -> bool:
-    return (
-        re.match(
-            r"[\w\s,-]{0,25}?\b(?:tone|voice|manner|way|delivery|pace|pitch|intonation|prosody|rhythm|speech|style)\b",
-            after,
-        )
-        is not None
-    )
-
-
 def _is_undecided(passage: Passage, mention: Mention, mentions: Sequence[Mention], start: int, end: int) -> bool:
     """True for X and Y in "either X or Y", "hard to say whether X or Y", if they are of different classes."""
     cue = _UNDECIDED.search(passage.lower, start, mention.start)
     if not cue:
         return False
-    stop = re.compile(r"[;\x00]|\bbut\b|, (?!or\b|and\b)").search(passage.lower, cue.end(), end)
+    stop = _UNDECIDED_END.search(passage.lower, cue.end(), end)
     limit = stop.start() if stop else end
     if mention.start >= limit or not re.search(r"\b(?:or|and|oder|ou|o)\b", passage.lower[cue.end() : limit]):
         return False
     return len({other.label for other in mentions if cue.end() <= other.start < limit}) > 1
 
 
-def _decide(passage: Passage, claims: list[_Claim]) -> tuple[_Claim, str]:
-    slots = {claim.sentence for claim in claims if _fills_slot(passage, claim)}
-    if slots:
-        return _best([claim for claim in claims if claim.sentence == max(slots)]), "slot"
-    concluding = {c.sentence for c in claims if c.rank > Rank.WEAK and _concludes(passage, c)}
-    if concluding:
-        last = max(concluding)
-        return _best([c for c in claims if c.sentence == last and _concludes(passage, c)]), "conclusion"
+def _decide(
+    passage: Passage, numbers: Sequence[int], claims_in: Callable[[int], list[_Claim]]
+) -> tuple[_Claim, str] | None:
+    for number in reversed(numbers):
+        start, end = passage.sentence(number)
+        if end - start < _SHORT_SENTENCE or _SLOT_SIGN.search(passage.lower, start, end):
+            claims = claims_in(number)
+            if any(_fills_slot(passage, claim) for claim in claims):
+                return _best(claims), "slot"
+    for number in reversed(numbers):
+        start, end = passage.sentence(number)
+        if _CONCLUSION_START.match(passage.lower, start, end) or _CONCLUSION_ANYWHERE.search(passage.lower, start, end):
+            concluding = [claim for claim in claims_in(number) if _concludes(passage, claim)]
+            if concluding and _best(concluding).rank > Rank.WEAK:
+                return _best(concluding), "conclusion"
+    claims = [claim for number in numbers for claim in claims_in(number)]
+    if not claims:
+        return None
     best = _best(claims)
     return best, _ROUTES.get(best.rank, "mention")
 

@@ -88,7 +88,7 @@ def tokens_of(lower: str) -> list[Token]:
     >>> [token.text for token in tokens_of("isn't matter-of-fact")]
     ["isn't", 'matter', 'of', 'fact']
     """
-    return [Token(start=m.start(), end=m.end(), text=m[0]) for m in _WORD.finditer(lower)]
+    return [Token(m.start(), m.end(), m[0]) for m in _WORD.finditer(lower)]
 
 
 class Vocabulary:
@@ -101,13 +101,16 @@ class Vocabulary:
         narrow = sorted((word for word in self.labels if _NARROW.search(word)), key=len, reverse=True)
         self._narrow = re.compile("|".join(map(re.escape, narrow)) or r"(?!)")
         self._phrases = _by_first_word(word for word in words if " " in word)
+        self._starts = frozenset(word.split()[0] for word in words)
 
     def mentions(self, lower: str, tokens: list[Token]) -> list[Mention]:
         """Every emotion word in the text in order, the longest phrase where several start at one word."""
         found: list[Mention] = []
         index = 0
         while index < len(tokens):
-            mention = self._mention_at(lower, tokens, index)
+            text = tokens[index].text
+            likely = text in self._starts or "'" in text or not text.isascii()
+            mention = self._mention_at(lower, tokens, index) if likely else None
             if mention:
                 found.append(mention)
             index = mention.last + 1 if mention else index + 1

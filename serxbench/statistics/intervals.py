@@ -52,8 +52,7 @@ def interval(
     formula = formula or system.formula
     found = blocks((system,), unit)
     se = standard_error(found, formula)
-    method = chosen(how.method, (system,), unit)
-    low, high = limits(found, formula, method, how)
+    low, high, method = limits(found, formula, chosen(how.method, (system,), unit), how)
     resampled = method in RESAMPLING
     return Interval(
         value=float(score(found, formula, found.totals)),

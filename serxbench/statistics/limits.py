@@ -10,7 +10,7 @@ import numpy as np
 
 from serxbench.errors import MetricError
 from serxbench.metrics.arrays import Reals
-from serxbench.metrics.totals import Contributions, Formula
+from serxbench.metrics.totals import FORMULAS, Contributions, Formula
 from serxbench.statistics.blocks import (
     Blocks,
     acceleration,
@@ -32,6 +32,12 @@ Test = Literal["permutation", "delta"]
 
 #: Up to this many clusters the interval of one score is studentized (`chosen`).
 FEW_CLUSTERS = 100
+
+#: Scores that lie between 0 and 1; alpha does not.
+_SHARES = frozenset(FORMULAS.values())
+
+#: The smallest standard error of a resample that the studentized bootstrap believes, as a share of the data's own.
+LEAST_ERROR = 0.2
 
 #: Methods that draw resamples; the others are closed forms.
 RESAMPLING: tuple[Method, ...] = ("percentile", "bca", "studentized")
@@ -84,10 +90,20 @@ def chosen(method: Method | Auto, systems: tuple[Contributions, ...], unit: Unit
 DEFAULT = Inference()
 
 
-def limits(found: Blocks, formula: Formula, method: Method, how: Inference) -> tuple[float, float]:
-    """Lower and upper limit by `method` for the score, or the difference, of `found`."""
-    low, high = _METHODS[method](found, formula, how)
-    return float(low), float(high)
+def limits(found: Blocks, formula: Formula, method: Method, how: Inference) -> tuple[float, float, Method]:
+    """Lower and upper limit by `method` for the score, or the difference, of `found`, and the method that gave them.
+
+    `studentized` gives way to `jackknife` where too many resamples do not vary (`_studentized`). A limit beyond what a
+    score or a difference of scores can be is moved to that edge, which costs no coverage.
+    """
+    both = _METHODS[method](found, formula, how)
+    if both is None:
+        method = "jackknife"
+        both = _jackknife(found, formula, how)
+    low, high = (float(limit) for limit in both)
+    if formula in _SHARES:
+        low, high = max(low, 0.0 if found.n_systems == 1 else -1.0), min(high, 1.0)
+    return low, high, method
 
 
 def _tail(how: Inference) -> float:
@@ -125,21 +141,28 @@ def _bca(found: Blocks, formula: Formula, how: Inference) -> tuple[float, float]
     return low, high
 
 
-def _studentized(found: Blocks, formula: Formula, how: Inference) -> tuple[float, float]:
-    """θ − q_{1−α/2} SE, θ − q_{α/2} SE, with q of (θ* − θ) / SE*, both SE by the delta method (bootstrap-t)."""
+def _studentized(found: Blocks, formula: Formula, how: Inference) -> tuple[float, float] | None:
+    """θ − q_{1−α/2} SE, θ − q_{α/2} SE, with q of (θ* − θ) / SE*, both SE by the delta method (bootstrap-t).
+
+    Of a system that answers few of the classes some resamples hardly vary at all, and a division by almost nothing
+    would set the limit. SE* is therefore at least `LEAST_ERROR` of SE; where that concerns as many resamples as one
+    tail holds, the ratios say nothing about that tail, and the result is None.
+    """
     rng = np.random.default_rng(how.seed)
     value, se, n = _value(found, formula), standard_error(found, formula), found.n_units
-    ratios = []
+    if se == 0:
+        return value, value
+    ratios, n_still = [], 0
     for size in chunks(how.n_resamples, 2 * len(found.sizes)):
         drawn = block_counts(found.sizes, size, rng)
         totals = drawn @ found.rows
         moves = gradient(found, formula, totals) @ found.rows.T
         moves -= (drawn * moves).sum(axis=1, keepdims=True) / n
         errors = np.sqrt(n / (n - 1) * (drawn * moves**2).sum(axis=1))
-        away = score(found, formula, totals) - value
-        ratios.append(away[errors > 0] / errors[errors > 0])
-    if not sum(map(len, ratios)):
-        return value, value
+        n_still += int((errors < LEAST_ERROR * se).sum())
+        ratios.append((score(found, formula, totals) - value) / np.maximum(errors, LEAST_ERROR * se))
+    if n_still >= _tail(how) * how.n_resamples:
+        return None
     low, high = np.quantile(np.concatenate(ratios), [_tail(how), 1 - _tail(how)])
     return value - high * se, value - low * se
 
@@ -157,7 +180,7 @@ def _t_interval(found: Blocks, formula: Formula, how: Inference, se: float) -> t
     return value - half, value + half
 
 
-_METHODS: Mapping[Method, Callable[[Blocks, Formula, Inference], tuple[float, float]]] = {
+_METHODS: Mapping[Method, Callable[[Blocks, Formula, Inference], tuple[float, float] | None]] = {
     "percentile": _percentile,
     "bca": _bca,
     "studentized": _studentized,

@@ -70,8 +70,7 @@ def _compare(first: Contributions, second: Contributions, formula: Formula, unit
     found = blocks((first, second), unit)
     se = standard_error(found, formula)
     difference = float(score(found, formula, found.totals))
-    method = chosen(how.method, (first, second), unit)
-    low, high = limits(found, formula, method, how)
+    low, high, method = limits(found, formula, chosen(how.method, (first, second), unit), how)
     if how.test == "permutation":
         p, n_resamples = permutation_p(found, formula, how)
     else:

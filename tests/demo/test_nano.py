@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from serxbench.demo.nano_data import Features
 from serxbench.emotions import EMOTIONS
 
 NANO = Path(__file__).parents[2] / "model_cards" / "nano"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on a busy machine wait for each other for minutes; this model needs only one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +71,26 @@ def test_generation_ends_at_the_turn(model: Any, processor: Any) -> None:
     assert not model.generation_config.do_sample
 
 
-def test_encoder_of_the_training_equals_the_real_one(model: Any, processor: Any) -> None:
-    """Padding to the longest clip and to six seconds must give the same audio tokens."""
+def test_training_hears_what_the_processor_makes(model: Any, processor: Any) -> None:
+    """The features are the processor's without its padding, and the encoder is the model's on that shorter input.
+
+    One frame differs: the first one after a clip's end is silence in training, and still hears the clip's last
+    samples in the processor.
+    """
     rows = nano_data.read_rows(DATA, "development")[:3]
     waveforms = [read_audio(DATA / row["audio"]).waveform for row in rows]
     features, frames = nano_data.pad_features([nano_data.clip_features(w, processor) for w in waveforms])
     inputs = processor(text=["<|AUDIO|>"] * 3, audio=waveforms, sampling_rate=16_000, padding=True, return_tensors="pt")
+    cropped = inputs["input_features"][:, :, : features.shape[2]]
+    for ours, theirs, end in zip(features, cropped, frames.tolist(), strict=True):
+        assert torch.equal(ours[:, :end], theirs[:, :end])
+        assert torch.equal(ours[:, end + 1 :], theirs[:, end + 1 :])
     heard: list[torch.Tensor] = []
     hook = model.model.multi_modal_projector.register_forward_hook(lambda *call: heard.append(call[2]))
     with torch.inference_mode():
         model(**inputs)
         hook.remove()
-        audio = train_nano.encode(model, features, frames)
+        audio = train_nano.encode(model, cropped, frames)
     counts = train_nano.count_audio_tokens(frames)
     assert counts.tolist() == (inputs["input_ids"] == model.config.audio_token_id).sum(dim=1).tolist()
     for ours, theirs, count in zip(audio, heard[0], counts.tolist(), strict=True):
@@ -81,9 +99,9 @@ def test_encoder_of_the_training_equals_the_real_one(model: Any, processor: Any)
 
 @pytest.mark.parametrize("name", ["open", "closed-cot"])
 def test_answers_have_the_format_and_do_not_depend_on_the_batch(model: Any, processor: Any, name: str) -> None:
-    rows = nano_data.read_rows(DATA, "development")[:8]
+    rows = nano_data.read_rows(DATA, "development")[:4]
     clips = [DATA / row["audio"] for row in rows]
-    together = nano_check.generate_answers(model, processor, clips, nano_data.prompt_text(name), batch_size=8)
+    together = nano_check.generate_answers(model, processor, clips, nano_data.prompt_text(name), batch_size=4)
     assert together == nano_check.generate_answers(model, processor, clips, nano_data.prompt_text(name), batch_size=1)
     for answer in together:
         assert answer.startswith("<asr>")
@@ -93,7 +111,7 @@ def test_answers_have_the_format_and_do_not_depend_on_the_batch(model: Any, proc
 
 def test_prompts_offer_the_options_as_lines() -> None:
     six = nano_data.prompt_text("closed", nano_data.SIX_CLASSES)
-    assert six.endswith("options:\nA. Angry\nB. Disgust\nC. Fear\nD. Happy\nE. Neutral\nF. Sad\nG. Other")
+    assert six.endswith("options:\nA. Angry\nB. Sad\nC. Happy\nD. Fear\nE. Disgust\nF. Neutral\nG. Other")
     assert nano_data.prompt_text("closed").endswith("G. Contempt\nH. Neutral\nI. Other")
     assert nano_data.prompt_text("open") == "What emotion do you think the audio expresses?"
 

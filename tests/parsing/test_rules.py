@@ -135,3 +135,12 @@ def test_real_answers(lettered: bool) -> None:
         if label != row["label"]:
             missed.append((row["response"], row["label"], label))
     assert len(missed) <= 0.05 * len(rows), missed
+
+
+@pytest.mark.parametrize(
+    "piece", ["happy, ", "not angry and ", "不是悲伤", '{"emotion": ', "<answer>", "(a) ", "\"'“ ", "A "]
+)
+def test_a_model_caught_in_a_loop_costs_no_more_than_seconds(piece: str) -> None:
+    begin = time.process_time()
+    get_parser("rules").parse(Response(id="1", text=piece * (12_000 // len(piece)), stop="length"), OPTIONS)
+    assert time.process_time() - begin < 4
