@@ -48,9 +48,24 @@ def _print_one(run: Run, scores: dict[str, Any]) -> None:
     click.echo(f"answers: {statuses}; {answers['n_failed']} failed, {answers['n_unlisted_words']} unlisted words")
     if answers["n_audio_truncated"]:
         click.echo(f"audio: {answers['n_audio_truncated']} clips were longer than the model hears")
+    _print_references(scores["references"])
     _print_inference(scores["scores"])
     click.echo(f"signature: {scores['signature']['text']}")
     click.echo(f"run: {run.path}")
+
+
+def _print_references(known: dict[str, Any]) -> None:
+    parts = []
+    if known["individual_votes"]:
+        parts.append(f"{known['mean_votes']:.2f} votes and {known['mean_union']:.2f} labels an item")
+    if known["krippendorff_alpha"] is not None:
+        parts.append(f"alpha {known['krippendorff_alpha']:.3f}")
+    if known["consensus_agreement"]:
+        agreement = known["consensus_agreement"]
+        parts.append(f"our plurality is the released consensus on {agreement['agree']} of {agreement['total']}")
+    left_out = ", ".join(f"{n} {reason}" for reason, n in known["excluded"]["mv"].items())
+    parts.append(f"left out of MV: {left_out or 'none'}")
+    click.echo(f"references: {'; '.join(parts)}")
 
 
 def _print_inference(rows: Sequence[dict[str, Any]]) -> None:

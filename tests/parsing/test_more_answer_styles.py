@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from serxbench.clustering import get_clusterer
-from serxbench.emotions import EMOTIONS, options_of
-from serxbench.parsing import get_parser
-from serxbench.records import Response
-
-OPTIONS = options_of(EMOTIONS)
+from reading import OPTIONS, outcome
 
 OPEN = [
     ("The speaker is a woman and she sounds quite stressed out about the deadline.", "Fear"),
@@ -96,12 +90,6 @@ CLOSED = [
     ("Angry or Sad", "Angry"),
     ("angry", "Angry"),
 ]
-
-
-def outcome(text: str, options: tuple[tuple[str, str], ...] | None) -> str:
-    parsed = get_parser("rules").parse(Response(id="1", text=text, stop="end"), options)
-    prediction = get_clusterer("table").cluster(parsed)
-    return prediction.label or prediction.status
 
 
 @pytest.mark.parametrize(("text", "expected"), OPEN)
