@@ -63,7 +63,8 @@ def _print_references(known: dict[str, Any]) -> None:
     if known["consensus_agreement"]:
         agreement = known["consensus_agreement"]
         parts.append(f"our plurality is the released consensus on {agreement['agree']} of {agreement['total']}")
-    left_out = ", ".join(f"{n} {reason}" for reason, n in known["excluded"]["mv"].items())
+    excluded = known["excluded"]["mv"]
+    left_out = "all items" if excluded is None else ", ".join(f"{n} {reason}" for reason, n in excluded.items())
     parts.append(f"left out of MV: {left_out or 'none'}")
     click.echo(f"references: {'; '.join(parts)}")
 

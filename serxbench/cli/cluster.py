@@ -26,6 +26,11 @@ def command(runs: tuple[Path, ...], clusterer: str | None, quiet: bool) -> None:
         if not quiet:
             click.echo(f"{path}: " + ", ".join(f"{n} {label}" for label, n in counts.most_common()), err=True)
             if unlisted:
-                words = ", ".join(f"{word} ({n})" for word, n in unlisted.most_common(10))
+                words = ", ".join(f"{_shown(word)} ({n})" for word, n in unlisted.most_common(10))
                 click.echo(f"not in the word table, counted as Other: {words}", err=True)
             click.echo(f"next: serxbench score {path}", err=True)
+
+
+def _shown(word: str | None) -> str:
+    """A word of a model's answer, safe to print: no control characters, not longer than a line."""
+    return "".join(letter for letter in word or "" if letter.isprintable())[:40]

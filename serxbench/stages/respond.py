@@ -47,11 +47,11 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     """
     if request.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
+    device = choose_device(request.device)
+    dtype = choose_dtype(request.dtype, request.card.dtype, device)
+    checkpoint = locate_checkpoint(request.card)
+    plan = plan_batches(request.corpus.utterances, request.batch_size)
     with runs.lock_folder(out):
-        device = choose_device(request.device)
-        dtype = choose_dtype(request.dtype, request.card.dtype, device)
-        checkpoint = locate_checkpoint(request.card)
-        plan = plan_batches(request.corpus.utterances, request.batch_size)
         run = Run.start(out, _manifest(request, checkpoint, (device, dtype), plan))
         run.remember_corpus(request.corpus.data, request.corpus.root)
 

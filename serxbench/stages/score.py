@@ -12,6 +12,7 @@ from serxbench import __version__, runs
 from serxbench.corpora import Corpus
 from serxbench.errors import MetricError, MissingStage, RunError
 from serxbench.metrics import (
+    References,
     Selection,
     chance_corrected,
     check_consensus,
@@ -134,8 +135,16 @@ def _references(found: Evaluation) -> dict[str, Any]:
         "mean_votes": float(voted.sum(axis=1).mean()) if len(voted) else None,
         "mean_union": float((voted[:, :-1] > 0).sum(axis=1).mean()) if len(voted) else None,
         "krippendorff_alpha": _or_none(lambda: krippendorff_alpha(voted)) if enough else None,
-        "excluded": {"mv": dict(known.select("mv").excluded)},
+        "excluded": {"mv": _excluded(known)},
     }
+
+
+def _excluded(known: References) -> dict[str, int] | None:
+    """Reason → items that MV leaves out; None if it leaves out all of them, which its rows then say."""
+    try:
+        return dict(known.select("mv").excluded)
+    except MetricError:
+        return None
 
 
 def _score_rows(found: Evaluation, settings: Settings) -> Iterator[dict[str, Any]]:

@@ -108,6 +108,39 @@ def test_scores_of_another_revision_are_refused(tmp_path: Path, corpus: str, ser
     assert "this is not the corpus that the run was asked about (revision:" in finished.stderr
 
 
+def test_a_corpus_of_ties_has_no_score_and_says_why(tmp_path: Path, serxbench: Serxbench) -> None:
+    corpus = f"manifest:{write_rows(tmp_path / 'corpus.jsonl', [{'id': 'a', 'votes': ['Sad', 'Happy']}])}"
+    file = write_rows(tmp_path / "answers.jsonl", [{"id": "a", "response": "sad"}])
+    assert serxbench(*importing(file, corpus)).returncode == 0
+    scored = serxbench("score", "run")
+    assert scored.returncode == 0, scored.stderr
+    assert "left out of MV: all items" in scored.stdout
+    (scores,) = json.loads(serxbench("score", "run", "--json").stdout)
+    assert all(row["value"] is None and "no item is left to score" in row["reason"] for row in scores["scores"])
+    assert "| n/a |" in serxbench("leaderboard", "run").stdout
+
+
+def test_one_item_has_a_score_and_no_interval(tmp_path: Path, serxbench: Serxbench) -> None:
+    corpus = f"manifest:{write_rows(tmp_path / 'corpus.jsonl', [{'id': 'a', 'votes': ['Sad', 'Sad']}])}"
+    file = write_rows(tmp_path / "answers.jsonl", [{"id": "a", "response": "sad"}])
+    assert serxbench(*importing(file, corpus)).returncode == 0
+    (scores,) = json.loads(serxbench("score", "run", "--json").stdout)
+    row = scores["scores"][0]
+    assert (row["value"], row["low"], row["high"]) == (pytest.approx(1 / 8), None, None)
+    assert "two or more" in row["interval_reason"]
+    assert serxbench("score", "run").returncode == 0
+
+
+def test_words_of_an_answer_cannot_steer_the_terminal(tmp_path: Path, corpus: str, serxbench: Serxbench) -> None:
+    rows = [{"id": row["id"], "label": "\x1b[2Jzorp\x07"} for row in ROWS]
+    assert serxbench(*importing(write_rows(tmp_path / "labels.jsonl", rows), corpus)).returncode == 0
+    serxbench("parse", "run")
+    said = serxbench("cluster", "run").stderr
+    assert "zorp" in said
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
 def test_annotator_aware_scores_are_not_available_without_votes(tmp_path: Path, serxbench: Serxbench) -> None:
     rows = [{"id": "a", "consensus": "Sad"}, {"id": "b", "consensus": "Happy"}]
     corpus = f"manifest:{write_rows(tmp_path / 'corpus.jsonl', rows)}"
