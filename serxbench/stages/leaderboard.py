@@ -7,6 +7,7 @@ that of most runs of its table in anything but who was asked is marked.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,9 +43,9 @@ class Row:
     forms: Mapping[str, Scores]
 
     def rank_value(self) -> tuple[float, ...]:
-        """Descending by the first column that there is."""
-        values = (headline(scores, "mv", "all") for form in FORMS if (scores := self.forms.get(form)))
-        return tuple(-(value["value"] or 0.0) for value in values)
+        """Descending by the first column that there is; a system without a score comes last."""
+        rows = (headline(scores, "mv", "all") for form in FORMS if (scores := self.forms.get(form)))
+        return tuple(math.inf if row["value"] is None else -row["value"] for row in rows)
 
 
 def leaderboard(runs: Sequence[Scores], comparisons: Sequence[Mapping[str, Any]] = ()) -> str:

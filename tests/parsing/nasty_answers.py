@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-from reading import OPTIONS, outcome
-
 # Answer to the open question → class, or the status where it commits to none.
 OPEN = [
     # one word, dressed
@@ -226,13 +223,3 @@ CLOSED = [
     ("C. Happy, I. Other? No: the answer is C.", "Happy"),
     ("frustrated", "Angry"),
 ]
-
-
-@pytest.mark.parametrize(("text", "expected"), OPEN)
-def test_open(text: str, expected: str) -> None:
-    assert outcome(text, None) == expected
-
-
-@pytest.mark.parametrize(("text", "expected"), CLOSED)
-def test_closed(text: str, expected: str) -> None:
-    assert outcome(text, OPTIONS) == expected

@@ -1,9 +1,6 @@
-"""Answers in the manner of many models (verbose, chatty, templated), read by hand like those of test_nasty_answers."""
+"""Answers in the manner of many models (verbose, chatty, templated), read by hand like those of nasty_answers."""
 
 from __future__ import annotations
-
-import pytest
-from reading import OPTIONS, outcome
 
 OPEN = [
     ("The speaker appears to be in a good mood, possibly happy or content.", "Happy"),
@@ -277,13 +274,3 @@ CLOSED = [
     ("La respuesta es B.", "Sad"),
     ("<answer>A sad voice</answer>", "Sad"),
 ]
-
-
-@pytest.mark.parametrize(("text", "expected"), OPEN)
-def test_open(text: str, expected: str) -> None:
-    assert outcome(text, None) == expected
-
-
-@pytest.mark.parametrize(("text", "expected"), CLOSED)
-def test_closed(text: str, expected: str) -> None:
-    assert outcome(text, OPTIONS) == expected

@@ -1,9 +1,6 @@
-"""Short and reasoned answers in further manners of speaking, read by hand like those of test_nasty_answers."""
+"""Short and reasoned answers in further manners of speaking, read by hand like those of nasty_answers."""
 
 from __future__ import annotations
-
-import pytest
-from reading import OPTIONS, outcome
 
 OPEN = [
     ("The speaker is a woman and she sounds quite stressed out about the deadline.", "Fear"),
@@ -90,13 +87,3 @@ CLOSED = [
     ("Angry or Sad", "Angry"),
     ("angry", "Angry"),
 ]
-
-
-@pytest.mark.parametrize(("text", "expected"), OPEN)
-def test_open(text: str, expected: str) -> None:
-    assert outcome(text, None) == expected
-
-
-@pytest.mark.parametrize(("text", "expected"), CLOSED)
-def test_closed(text: str, expected: str) -> None:
-    assert outcome(text, OPTIONS) == expected
