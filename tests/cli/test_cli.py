@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,27 @@ def test_a_manifest_with_nothing_to_score_against(serxbench: Serxbench, tmp_path
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: manifest:a.jsonl: no utterance has votes or a consensus")
     assert finished.stderr.count("\n") == 1
+
+
+def test_what_cannot_be_written_is_said_in_one_line(serxbench: Serxbench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    finished = serxbench("run", "--model", "majority", "--mode", "open", "--limit", "1", "--out", "file/run")
+    assert (finished.returncode, "Not a directory" in finished.stderr) == (1, True), finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serxbench", "run", "--model", "nano", "--mode", "open", "--batch-size", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    journal = tmp_path / "runs" / "nano_open_demo-test" / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "repeat the same command to go on where it stopped" in said
+    assert "Traceback" not in said
 
 
 def test_lists_as_json(serxbench: Serxbench) -> None:
