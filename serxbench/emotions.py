@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from serxbench.errors import UnknownName
-
 #: The eight classes of the protocol (arXiv 2509.24187), in the order of its closed prompt.
 EMOTIONS = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral")
 
@@ -12,13 +10,6 @@ OTHER = "Other"
 
 #: A consensus that says: the annotators did not agree (no single most frequent label). MSP-Podcast writes it so.
 NO_AGREEMENT = "X"
-
-
-def check_label(label: str, *, where: str) -> str:
-    """`label` itself if it is one of the eight classes or `Other`; raises UnknownName otherwise."""
-    if label in EMOTIONS or label == OTHER:
-        return label
-    raise UnknownName(f"emotion class ({where})", label, (*EMOTIONS, OTHER))
 
 
 def options_of(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

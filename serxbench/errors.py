@@ -8,7 +8,6 @@ SerxbenchError            exit code 1; the base of everything the harness raises
 ├── CorpusError           a corpus cannot be read, or has not what the task needs
 ├── AudioError            one clip cannot be read (becomes that item's record, never ends a run)
 ├── AdapterError          a model cannot be loaded, or its inputs are not what they should be
-│   └── ClipError         one clip does not fit the model (becomes that item's record)
 ├── RunError              a run folder cannot be used
 │   ├── RunLocked         another process is writing it
 │   ├── ManifestMismatch  it holds another run
@@ -66,10 +65,6 @@ class AudioError(SerxbenchError):
 
 class AdapterError(SerxbenchError):
     """A model cannot be loaded, or its inputs are not what they should be."""
-
-
-class ClipError(AdapterError):
-    """One clip does not fit the model. A run writes it into that item's record and goes on."""
 
 
 class RunError(SerxbenchError):

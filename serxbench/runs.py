@@ -98,8 +98,10 @@ class Run:
         if (path / MANIFEST).is_file():
             existing = cls.open(path)
             if changes := differences(existing.manifest, manifest):
+                clips = " (other clips are readable than then, or of other lengths)"
+                why = clips if changes[0].startswith("engine.batch_plan:") else ""
                 raise ManifestMismatch(
-                    f"{path} holds another run: {'; '.join(changes)}. "
+                    f"{path} holds another run: {'; '.join(changes)}{why}. "
                     f"Give another --out, or delete the folder to start over"
                 )
             return existing

@@ -38,6 +38,12 @@ def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
         Run.start(tmp_path / "run", other)
 
 
+def test_other_audio_under_the_same_run_is_said_to_be_that(tmp_path: Path) -> None:
+    Run.start(tmp_path / "run", replace(MANIFEST, engine={"batch_plan": "a"}))
+    with pytest.raises(ManifestMismatch, match=r"batch_plan: .* \(other clips are readable than then"):
+        Run.start(tmp_path / "run", replace(MANIFEST, engine={"batch_plan": "b"}))
+
+
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match="not empty and not a run folder"):
