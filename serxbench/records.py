@@ -6,6 +6,7 @@ A field that does not apply is None. No number, empty string or class ever stand
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 class JsonRecord:
     """A dataclass that is one line of a JSONL file; fields that are None are left out of the line."""
 
+    __slots__ = ()
+
     def to_json(self) -> str:
         """One line without the newline. Non-ASCII text is kept readable."""
         return json.dumps(_plain(self), ensure_ascii=False, allow_nan=False)
@@ -36,9 +39,17 @@ class JsonRecord:
         return cls(**row)
 
 
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, JsonRecord):
+        kind: Any = type(value)
+        fields = ((name, getattr(value, name)) for name in _fields(kind))
         return {name: _plain(item) for name, item in fields if item is not None}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
@@ -47,7 +58,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-@dataclass(frozen=True, kw_only=True)
+# Slots: a corpus holds a million of them.
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Vote(JsonRecord):
     """What one annotator said of one utterance. Labels are the eight classes or `Other`.
 
@@ -61,7 +73,7 @@ class Vote(JsonRecord):
     primary_text: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance(JsonRecord):
     """One item of a corpus.
 

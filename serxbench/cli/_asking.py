@@ -74,7 +74,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         card=card,
         mode=mode,
         cot=asked["cot"],
-        prompt=load_prompt(name, corpus.info.labels, asked["prompts"]),
+        prompt=load_prompt(name, corpus.labels, asked["prompts"]),
         corpus=corpus,
         decoding=Decoding(max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], seed=asked["seed"]),
         batch_size=asked["batch_size"],

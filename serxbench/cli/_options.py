@@ -29,7 +29,9 @@ def option(*names: str, **settings: Any) -> Callable[[CommandT], CommandT]:
 model = option("--model", required=True, help="A card's name, the path of a card, or a checkpoint folder.")
 mode = option("--mode", required=True, metavar="open|closed", help="The form of the question.")
 cot = option("--cot", is_flag=True, help="Ask with a chain-of-thought instruction.")
-data = option("--data", default="demo", metavar="CORPUS[:SPLIT]", help="The corpus; see `serxbench corpora`.")
+data = option(
+    "--data", default="demo", metavar="CORPUS[:SPLIT][,OPTION=VALUE]", help="The corpus; see `serxbench corpora`."
+)
 data_root = option("--data-root", type=FOLDER, help="The folder of the corpus as it was distributed.")
 limit = option("--limit", type=int, help="Only the first N utterances in corpus order.")
 cards = option("--cards", type=FOLDER, multiple=True, help="A folder of your own model cards.")
@@ -46,5 +48,5 @@ def open_corpus(data: str, root: Path | None, limit: int | None = None) -> Corpu
     """The corpus that --data and --data-root, or the settings, mean."""
     from serxbench import corpora
 
-    name = data.partition(":")[0].lower().replace("_", "-")
+    name = data.partition(":")[0].partition(",")[0].lower().replace("_", "-")
     return corpora.open_corpus(data, root or data_root_of(name), limit)

@@ -116,7 +116,8 @@ def open_scored(path: Path, data_root: Path | None) -> Run:
         known = run.recall_corpus()
         corpus = run.manifest.corpus
         split = f":{corpus['split']}" if corpus.get("split") else ""
-        run.remember_corpus(known[0] if known else f"{corpus['name']}{split}", data_root.resolve())
+        options = "".join(f",{name}={value}" for name, value in corpus.get("options", {}).items())
+        run.remember_corpus(known[0] if known else f"{corpus['name']}{split}{options}", data_root.resolve())
     parse(run)
     cluster(run)
     return run

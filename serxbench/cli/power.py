@@ -68,7 +68,7 @@ def _design(
         from serxbench.metrics import references, vote_table
 
         corpus = options.open_corpus(data, data_root)
-        selection = references(vote_table(corpus.utterances, corpus.info.labels)).select("mv")
+        selection = references(vote_table(corpus.utterances, corpus.labels)).select("mv")
         known = {corpus.utterances[item].speaker for item in selection.items}
         n_speakers = speakers or (len(known) if None not in known and len(known) > 1 else None)
         support = [float(n) for n in selection.support]

@@ -4,6 +4,9 @@ A module of this package holds
 
     INFO: CorpusInfo
     def read(request: CorpusRequest) -> Listing       every utterance of the split, in a fixed order
+
+and raises CorpusError only where nothing can be read at all (no label file, columns missing). One row or one clip that
+is not what it should be is a Fault of the Listing: it is counted in front of every run and named by `data check`.
 """
 
 from __future__ import annotations
@@ -11,51 +14,33 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from serxbench.emotions import EMOTIONS
+from serxbench.corpora._listing import Agreement, CorpusInfo, CorpusOption, CorpusRequest, Fault, Listing, plurality
 from serxbench.errors import CorpusError, UnknownName, UsageError
 from serxbench.records import Utterance
 
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusInfo:
-    """What is known of a corpus before it is read.
-
-    labels: its classes, a subset of the eight in their order. splits: empty if it has none of its own.
-    needs_root: `--data-root` must name its folder. upload_allowed: the licence lets its audio go to a third party.
-    """
-
-    name: str
-    description: str
-    licence: str
-    labels: tuple[str, ...] = EMOTIONS
-    splits: tuple[str, ...] = ()
-    default_split: str | None = None
-    needs_root: bool = False
-    upload_allowed: bool = False
-    takes_path: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusRequest:
-    """What `--data` and `--data-root` ask for. argument: the text after the colon, for corpora that take a path."""
-
-    split: str | None
-    root: Path | None
-    argument: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What a module read: the utterances, and remarks that a user should see (counts of what is not there)."""
-
-    utterances: Sequence[Utterance]
-    remarks: tuple[str, ...] = ()
+__all__ = [
+    "Agreement",
+    "Corpus",
+    "CorpusInfo",
+    "CorpusOption",
+    "CorpusRequest",
+    "Fault",
+    "Listing",
+    "find_corpus",
+    "hash_utterances",
+    "list_corpora",
+    "normalise_split",
+    "open_corpus",
+    "parse_data",
+    "plurality",
+    "read_listing",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +50,7 @@ class Corpus:
     revision: sha256 over everything of it that moves a score (ids, transcripts, speakers, votes, consensus), but not
     over where it lies. It does not cover the audio; the hash of what a model heard is on each response.
     limit: only the first `limit` utterances in corpus order, None for all.
+    options: those that are not at their default. n_absent: utterances of the split whose clip is not there.
     data, root: the words with which open_corpus finds it again on this machine.
     """
 
@@ -72,8 +58,12 @@ class Corpus:
     split: str | None
     utterances: tuple[Utterance, ...]
     revision: str
+    labels: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     limit: int | None = None
+    n_absent: int = 0
+    n_faults: int = 0
     data: str
     root: Path | None = None
 
@@ -87,10 +77,12 @@ class Corpus:
         return {
             "name": self.info.name,
             "split": self.split,
+            **({"options": dict(self.options)} if self.options else {}),
             "revision": self.revision,
             "limit": self.limit,
             "n": len(self.utterances),
-            "labels": list(self.info.labels),
+            **({"n_absent": self.n_absent} if self.n_absent else {}),
+            "labels": list(self.labels),
             "licence": self.info.licence,
         }
 
@@ -110,41 +102,77 @@ def find_corpus(name: str) -> ModuleType:
 
 
 def open_corpus(data: str, root: Path | None = None, limit: int | None = None) -> Corpus:
-    """The corpus that `--data CORPUS[:SPLIT]` means. Raises UsageError or CorpusError.
+    """The corpus that `--data CORPUS[:SPLIT][,OPTION=VALUE…]` means. Raises UsageError or CorpusError.
 
     A corpus that takes a path is written `manifest:PATH`, with `#SPLIT` after it for one split of the file.
+    Where only some clips of a distributed corpus are there, their utterances are listed and a remark counts the others.
     """
-    name, _, rest = data.partition(":")
-    module = find_corpus(name)
-    info: CorpusInfo = module.INFO
-    request = _request(info, rest, root)
-    listing: Listing = module.read(request)
-    if not listing.utterances:
-        raise CorpusError(f"{data}: has no utterances" + (f" in split '{request.split}'" if request.split else ""))
-    _check_ids(data, listing.utterances)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be at least 1; found {limit}")
+    info, request = parse_data(data, root)
+    listing = read_listing(data, info, request)
     utterances = tuple(listing.utterances)
-    if limit is not None:
-        if limit < 1:
-            raise UsageError(f"--limit must be at least 1; found {limit}")
-        utterances = utterances[:limit]
+    n_absent = 0
+    if info.needs_root and any(utterance.audio is not None for utterance in utterances):
+        here = tuple(utterance for utterance in utterances if utterance.audio is not None)
+        n_absent, utterances = len(utterances) - len(here), here
+    utterances = utterances[:limit]
     return Corpus(
         info=info,
         split=request.split,
         utterances=utterances,
         revision=hash_utterances(utterances),
-        remarks=listing.remarks,
+        labels=listing.labels or info.labels,
+        options=_chosen(info, request),
+        remarks=_remarks(listing, info, n_absent),
         limit=limit,
-        data=f"{info.name}:{Path(rest).expanduser().absolute()}" if info.takes_path else data,
+        n_absent=n_absent,
+        n_faults=len(listing.faults),
+        data=f"{info.name}:{Path(data.partition(':')[2]).expanduser().absolute()}" if info.takes_path else data,
         root=request.root,
     )
 
 
-def _request(info: CorpusInfo, rest: str, root: Path | None) -> CorpusRequest:
+def read_listing(data: str, info: CorpusInfo, request: CorpusRequest) -> Listing:
+    """What the module reads, checked: at least one utterance, and every id once. Raises CorpusError."""
+    listing: Listing = find_corpus(info.name).read(request)
+    if not listing.utterances:
+        raise CorpusError(f"{data}: has no utterances" + (f" in split '{request.split}'" if request.split else ""))
+    seen: set[str] = set()
+    for utterance in listing.utterances:
+        if utterance.id in seen:
+            raise CorpusError(f"{data}: the id '{utterance.id}' stands twice; every utterance needs its own")
+        seen.add(utterance.id)
+    return listing
+
+
+def _remarks(listing: Listing, info: CorpusInfo, n_absent: int) -> tuple[str, ...]:
+    remarks = list(listing.remarks)
+    total = len(listing.utterances)
+    if n_absent:
+        remarks.append(f"{info.name}: {total - n_absent} of the {total} clips in the label files are there")
+    elif info.needs_root and all(utterance.audio is None for utterance in listing.utterances):
+        remarks.append(f"{info.name}: no audio found; labels only")
+    if listing.n_left_out:
+        remarks.append(f"{info.name}: {listing.n_left_out} utterances are left out by the options given")
+    faults = [fault for fault in listing.faults if fault.kind != "missing_audio"]
+    if faults:
+        more = f"; the first: {faults[0]}" if len(faults) > 1 else f": {faults[0]}"
+        verb = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
+        remarks.append(f"{info.name}: {verb} in the corpus (serxbench data check {info.name} names all){more}")
+    return tuple(remarks)
+
+
+def parse_data(data: str, root: Path | None) -> tuple[CorpusInfo, CorpusRequest]:
+    """The corpus and the request that `--data` and `--data-root` mean. Raises UsageError."""
+    before, colon, after = data.partition(":")
+    name, _, bare_options = before.partition(",")
+    info: CorpusInfo = find_corpus(name).INFO
     if info.takes_path:
-        path, _, split = rest.partition("#")
+        path, _, named_split = after.partition("#")
         if not path:
             raise UsageError(f"--data {info.name}: a path is wanted, as in --data {info.name}:my/utterances.jsonl")
-        return CorpusRequest(split=split or None, root=root.resolve() if root else None, argument=path)
+        return info, CorpusRequest(split=named_split or None, root=root.resolve() if root else None, argument=path)
     if info.needs_root and root is None:
         raise UsageError(
             f"--data {info.name} needs --data-root DIR, the folder of the corpus as it was distributed "
@@ -152,22 +180,49 @@ def _request(info: CorpusInfo, rest: str, root: Path | None) -> CorpusRequest:
         )
     if root is not None and not root.is_dir():
         raise UsageError(f"--data-root {root}: no such folder")
-    root = root.resolve() if root else None
-    if not rest:
-        return CorpusRequest(split=info.default_split, root=root)
-    wanted = rest.lower().replace("_", "").replace("-", "")
+    split, _, options = after.partition(",") if colon else ("", "", bare_options)
+    return info, CorpusRequest(
+        split=_split(info, split), root=root.resolve() if root else None, options=_options(info, options)
+    )
+
+
+def _split(info: CorpusInfo, name: str) -> str | None:
+    if not name:
+        return info.default_split
+    wanted = normalise_split(name)
     for split in info.splits:
-        if split.replace("-", "") == wanted:
-            return CorpusRequest(split=split, root=root)
-    raise UnknownName(f"split of {info.name}", rest, info.splits, "serxbench corpora")
+        if normalise_split(split) == wanted:
+            return split
+    raise UnknownName(f"split of {info.name}", name, info.splits, "serxbench corpora")
 
 
-def _check_ids(data: str, utterances: Sequence[Utterance]) -> None:
-    seen: set[str] = set()
-    for utterance in utterances:
-        if utterance.id in seen:
-            raise CorpusError(f"{data}: the id '{utterance.id}' stands twice; every utterance needs its own")
-        seen.add(utterance.id)
+def normalise_split(name: str) -> str:
+    """A split's name without case, blanks and punctuation, with the usual words for development brought together.
+
+    >>> normalise_split("Test_1"), normalise_split("Validation"), normalise_split("dev")
+    ('test1', 'development', 'development')
+    """
+    plain = "".join(letter for letter in name.lower() if letter.isalnum())
+    return "development" if plain in ("dev", "val", "valid", "validation", "development") else plain
+
+
+def _options(info: CorpusInfo, text: str) -> dict[str, str]:
+    given: dict[str, str] = {}
+    known = {option.name: option for option in info.options}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"--data {info.name}: '{part}': OPTION=VALUE is wanted after the comma")
+        if name not in known:
+            raise UnknownName(f"option of {info.name}", name, known, "serxbench corpora")
+        if value not in known[name].choices:
+            raise UnknownName(f"value of the option {name} of {info.name}", value, known[name].choices)
+        given[name] = value
+    return {name: given.get(name, option.default) for name, option in known.items()}
+
+
+def _chosen(info: CorpusInfo, request: CorpusRequest) -> dict[str, str]:
+    return {o.name: request.options[o.name] for o in info.options if request.options[o.name] != o.default}
 
 
 def hash_utterances(utterances: Sequence[Utterance]) -> str:

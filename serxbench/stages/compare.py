@@ -69,7 +69,7 @@ def _shared_items(members: Mapping[str, Run], common: bool) -> tuple[frozenset[s
     sizes = {name: len(corpus.utterances) for name, corpus in corpora.items()}
     (first, one), *others = corpora.items()
     for name, other in others:
-        if other.info.labels != one.info.labels:
+        if other.labels != one.labels:
             raise CorpusError(f"{first} and {name} are on corpora with different classes; they cannot be compared")
         if not common and other.revision != one.revision:
             raise CorpusError(_different_items(first, one, name, other))

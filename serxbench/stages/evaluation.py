@@ -145,12 +145,12 @@ def evaluate(run: Run, corpus: Corpus, settings: Settings, ids: frozenset[str] |
     if ids is not None:
         predictions = [prediction for prediction in predictions if prediction.id in ids]
         utterances = tuple(utterance for utterance in utterances if utterance.id in ids)
-    table = vote_table(utterances, corpus.info.labels)
+    table = vote_table(utterances, corpus.labels)
     return Evaluation(
         utterances=utterances,
         table=table,
         references=references(table, settings.policy),
-        answers=encode(predictions, corpus.info.labels),
+        answers=encode(predictions, corpus.labels),
         answered=np.array([prediction.status == "ok" for prediction in predictions]),
         unit=make_unit(utterances, settings.unit),
     )

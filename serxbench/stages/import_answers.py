@@ -107,7 +107,7 @@ def _manifest(file: Path, model: str, mode: tuple[Mode, bool], corpus: Corpus, c
         mode=form,
         cot=cot,
         corpus=corpus.describe(),
-        options=options_of(corpus.info.labels) if form == "closed" else None,
+        options=options_of(corpus.labels) if form == "closed" else None,
         engine={"backend": "import", "file_sha256": runs.hash_file(file), "column": column},
         parser="identity" if column == "label" else "rules",
     )

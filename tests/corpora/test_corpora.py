@@ -126,7 +126,7 @@ def test_crema_d_has_its_real_votes() -> None:
     corpus = open_corpus("crema-d", CREMA_D)
     assert len(corpus.utterances) == 350
     assert corpus.remarks[0].startswith("crema-d: 350 of the 7442 clips")
-    assert corpus.info.labels == ("Angry", "Sad", "Happy", "Fear", "Disgust", "Neutral")
+    assert corpus.labels == ("Angry", "Sad", "Happy", "Fear", "Disgust", "Neutral")
     known = {u.id: u for u in corpus.utterances}
     assert Counter(v.primary for v in known["1001_DFA_ANG_XX"].votes) == {"Angry": 6, "Disgust": 2, "Neutral": 1}
     assert known["1001_DFA_ANG_XX"].transcript == "Don't forget a jacket."
@@ -152,8 +152,7 @@ def test_crema_d_labels_alone(tmp_path: Path) -> None:
     ], "voice-only rows and no others; a tie is no agreement"
     assert "labels only" in corpus.remarks[0]
     (tmp_path / "tabulatedVotes.csv").write_text(header + rows[0].replace(",11,", ",12,"))
-    with pytest.raises(CorpusError, match="votes sum to 11, numResponses is 12"):
-        open_corpus("crema-d", tmp_path)
+    assert "votes sum to 11, numResponses is 12" in open_corpus("crema-d", tmp_path).remarks[-1]
     (tmp_path / "tabulatedVotes.csv").write_text(header.replace('"N",', "") + rows[0])
     with pytest.raises(CorpusError, match="columns missing: N"):
         open_corpus("crema-d", tmp_path)
