@@ -122,6 +122,7 @@ class Response(JsonRecord):
     audio_seconds: length of the clip as it is on disk. truncated: the model heard only its beginning.
     note: what was done to the clip that a reader should know (cut, channels averaged, resampled).
     audio_sha256: hash of the mono 16 kHz samples that the clip was decoded to, shortened to 16 hex digits.
+    probabilities: class → probability, from a model that gives them; they sum to 1 over the classes it was let choose.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Response(JsonRecord):
     truncated: bool = False
     note: str | None = None
     audio_sha256: str | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class Parsed(JsonRecord):
     word: the emotion word in the answer's own terms (an option letter is resolved to its option), if status is ok.
     transcript, rationale: those parts of the answer where it has them.
     parser: name of the parser. route: the rule that decided. span: the stretch of the answer that it decided on.
-    error: why there is nothing to parse.
+    error: why there is nothing to parse. probabilities: the response's, if it is taken at its word.
     """
 
     id: str
@@ -153,6 +155,7 @@ class Parsed(JsonRecord):
     route: str | None = None
     span: str | None = None
     error: str | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,9 @@ from serxbench.errors import UnknownName, UsageError
 from serxbench.records import Decoding, Prompt, Response
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from serxbench.audio import Clip
 
 
@@ -49,6 +52,14 @@ class Adapter(Protocol):
 
         A clip that does not fit the model yields a response with `stop="error"`; it never ends the batch.
         Raises AdapterError when the inputs built for the model are not what they should be.
+        """
+        ...
+
+    def hear(self, clips: Sequence[Clip], prompt: Prompt) -> NDArray[np.float32] | None:
+        """Numbers that the sound must move, shape (clips, n): logits of the first answer token, or of the classes.
+
+        None for a model that does not listen (guessing) or shows no numbers (a model behind an API). Clips are at
+        least `min_seconds` long.
         """
         ...
 

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from serxbench.adapters import Loading
+from serxbench.adapters._generative import describe_clip
 from serxbench.audio import Clip
 from serxbench.emotions import EMOTIONS, OTHER
 from serxbench.errors import AdapterError
@@ -55,16 +56,12 @@ class Guess:
         if not sum(weights):
             raise AdapterError(f"guess: settings.shares has no share for any of {', '.join(offered)}")
         return [
-            Response(
-                id=id,
-                text=self._draw(id, offered, weights),
-                stop="end",
-                audio_seconds=round(clip.seconds, 4),
-                note=clip.note,
-                audio_sha256=clip.sha256()[:16],
-            )
+            Response(id=id, text=self._draw(id, offered, weights), stop="end", **describe_clip(clip, self.max_seconds))
             for id, clip in zip(ids, clips, strict=True)
         ]
+
+    def hear(self, clips: Sequence[Clip], prompt: Prompt) -> None:
+        """None: a guess does not listen, and says so."""
 
     def _draw(self, id: str, offered: Sequence[str], weights: Sequence[float]) -> str:
         if self._strategy == "majority":

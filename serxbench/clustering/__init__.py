@@ -54,7 +54,14 @@ class TableClusterer:
             return Prediction(id=parsed.id, status=parsed.status, word=parsed.word)
         label = self.table.lookup(parsed.word)
         via = "unlisted" if label is None else "table"
-        return Prediction(id=parsed.id, status="ok", label=label or OTHER, word=parsed.word, via=via)
+        return Prediction(
+            id=parsed.id,
+            status="ok",
+            label=label or OTHER,
+            word=parsed.word,
+            via=via,
+            probabilities=parsed.probabilities,
+        )
 
 
 #: Name → how the clusterer of that name is made.

@@ -32,4 +32,12 @@ class IdentityParser:
         word = response.text.strip()
         if not word:
             return Parsed(id=response.id, status="empty", parser=self.name)
-        return Parsed(id=response.id, status="ok", word=word, parser=self.name, route="identity", span=word)
+        return Parsed(
+            id=response.id,
+            status="ok",
+            word=word,
+            parser=self.name,
+            route="identity",
+            span=word,
+            probabilities=response.probabilities,
+        )

@@ -1,0 +1,186 @@
+"""What the adapters of generative models share: clips → responses, complete decoding settings, careful loading.
+
+A family subclasses `Generative` and says two things: the text that one clip is asked with (`render`), and the model's
+inputs for a batch (`build_inputs`), where it also checks that the sound is really in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from serxbench.adapters._quiet import hush_transformers
+from serxbench.audio import SAMPLE_RATE, Clip
+from serxbench.errors import AdapterError
+from serxbench.records import Decoding, Prompt, Response
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Below this, pooling in an audio encoder can leave no token at all.
+MIN_SECONDS = 0.1
+
+
+class Generative:
+    """A loaded decoder-only model with an audio encoder and its processor; see serxbench.adapters.Adapter."""
+
+    min_seconds = MIN_SECONDS
+
+    def __init__(self, model: Any, processor: Any, max_seconds: float) -> None:
+        self._model = model
+        self._processor = processor
+        self.max_seconds = max_seconds
+        tokenizer = processor.tokenizer
+        tokenizer.padding_side = "left"
+        self._end_tokens = find_end_tokens(model, tokenizer)
+        self._pad_token: int = self._end_tokens[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        # Whatever generate() is not told it takes from here, so the checkpoint's own settings must not stay.
+        model.generation_config = self._generation_config(Decoding())
+
+    def render(self, prompt: Prompt) -> str:
+        """The text that is tokenised for one clip: the chat template around the audio and the question."""
+        raise NotImplementedError
+
+    def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
+        """The model's keyword arguments for a batch, padded on the left. Raises AdapterError if they lack the sound."""
+        raise NotImplementedError
+
+    def generate(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding) -> list[Response]:
+        """One response a clip, in the order given; see serxbench.adapters.Adapter."""
+        fitting = [n for n, clip in enumerate(clips) if len(clip.waveform) >= self.min_seconds * SAMPLE_RATE]
+        answers = self._answer([self._cut(clips[n]) for n in fitting], prompt, decoding) if fitting else []
+        answered = dict(zip(fitting, answers, strict=True))
+        return [self._response(ids[n], clip, answered.get(n)) for n, clip in enumerate(clips)]
+
+    def hear(self, clips: Sequence[Clip], prompt: Prompt) -> NDArray[np.float32]:
+        """The logits of the first answer token, shape (clips, vocabulary): what the sound does to the model."""
+        import torch
+
+        inputs = self._on_device(self.build_inputs([self._cut(clip) for clip in clips], prompt))
+        with torch.inference_mode():
+            logits = self._model(**inputs).logits[:, -1]
+        return np.asarray(logits.float().cpu(), dtype=np.float32)
+
+    def _cut(self, clip: Clip) -> NDArray[np.float32]:
+        return clip.waveform[: int(self.max_seconds * SAMPLE_RATE)]
+
+    def _response(self, id: str, clip: Clip, answer: tuple[str, bool] | None) -> Response:
+        known = describe_clip(clip, self.max_seconds)
+        if answer is None:
+            wanted = f"the model needs at least {self.min_seconds:g} s"
+            return Response(id=id, stop="error", error=f"clip of {clip.seconds:.3f} s is too short; {wanted}", **known)
+        text, ended = answer
+        return Response(id=id, text=text, stop="end" if ended else "length", **known)
+
+    def _answer(
+        self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
+    ) -> list[tuple[str, bool]]:
+        """(text, whether the model ended it itself) for each waveform."""
+        import torch
+
+        inputs = self._on_device(self.build_inputs(waveforms, prompt))
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed)
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, generation_config=self._generation_config(decoding))
+        # Decoder-only with left padding: every row's answer begins where the padded prompt ends.
+        rows = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        texts = self._processor.tokenizer.batch_decode(
+            rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return [(text, not set(self._end_tokens).isdisjoint(row)) for text, row in zip(texts, rows, strict=True)]
+
+    def _on_device(self, inputs: Any) -> dict[str, Any]:
+        """The inputs where the model is, features in its number format (token ids and masks stay integers)."""
+        model = self._model
+        return {
+            name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+            for name, value in inputs.items()
+        }
+
+    def _generation_config(self, decoding: Decoding) -> Any:
+        return complete_generation_config(decoding, self._end_tokens, self._pad_token)
+
+
+def describe_clip(clip: Clip, max_seconds: float) -> dict[str, Any]:
+    """The fields of a Response that say what was heard of a clip by a model that hears `max_seconds` at most."""
+    truncated = len(clip.waveform) > int(max_seconds * SAMPLE_RATE) if max_seconds != float("inf") else False
+    cut = f"cut from {clip.seconds:.1f} s to {max_seconds:g} s" if truncated else None
+    return {
+        "audio_seconds": round(clip.seconds, 4),
+        "truncated": truncated,
+        "note": ", ".join(filter(None, (clip.note, cut))) or None,
+        "audio_sha256": clip.sha256()[:16],
+    }
+
+
+def complete_generation_config(decoding: Decoding, end_tokens: list[int], pad_token: int, num_beams: int = 1) -> Any:
+    """A transformers GenerationConfig in which nothing is left for the checkpoint's own settings to fill in."""
+    from transformers import GenerationConfig
+
+    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if decoding.temperature > 0:
+        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": 1.0, "top_k": 0}
+    return GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens,
+        min_new_tokens=1,
+        num_beams=num_beams,
+        repetition_penalty=1.0,
+        length_penalty=1.0,
+        no_repeat_ngram_size=0,
+        eos_token_id=end_tokens,
+        pad_token_id=pad_token,
+        **sampling,
+    )
+
+
+def find_end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer, from wherever the checkpoint names them. Raises AdapterError if nowhere."""
+    for holder in (model.generation_config, model.config.get_text_config(), tokenizer):
+        found = getattr(holder, "eos_token_id", None)
+        if found is not None:
+            return sorted(found) if isinstance(found, (list, tuple)) else [int(found)]
+    raise AdapterError("the checkpoint names no end-of-text token (eos_token_id), so no answer would ever end")
+
+
+def check_audio_tokens(found: Any, wanted: Any) -> None:
+    """Raises AdapterError unless the prompt has as many audio tokens as the encoder gives, for every clip.
+
+    found, wanted: integer tensors of shape (clips,).
+    """
+    if found.tolist() != wanted.tolist() or not bool((found > 0).all()):
+        raise AdapterError(
+            f"the prompt has {found.tolist()} audio tokens and the encoder gives {wanted.tolist()}: the sound "
+            "would not reach the model. The processor and the model of this checkpoint do not fit together"
+        )
+
+
+def check_prompt_style(family: str, style: str, known: Sequence[str]) -> None:
+    """Raises AdapterError for a prompt style that the family does not have."""
+    if style not in known:
+        raise AdapterError(f"{family} has no prompt style '{style}'; there are: {', '.join(known)}")
+
+
+def load_pretrained(folder: Path, family: str, load: Callable[[], tuple[Any, Any]]) -> Any:
+    """The model that `load` returns with its loading info; no weight of it is left at random.
+
+    load: calls `from_pretrained(…, output_loading_info=True)`. Raises AdapterError naming the folder.
+    """
+    hush_transformers()
+    try:
+        model, found = load()
+    except Exception as error:  # a damaged checkpoint raises any of many unrelated types
+        raise unloadable(folder, family, error) from error
+    if absent := sorted(found["missing_keys"]):
+        # transformers only warns, and runs with random numbers in their place.
+        raise AdapterError(f"{folder}: {len(absent)} weights are not in the checkpoint (the first: {absent[0]})")
+    return model.eval()
+
+
+def unloadable(folder: Path, family: str, error: Exception) -> AdapterError:
+    """The AdapterError for whatever transformers raised, with its first line as the reason."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return AdapterError(f"{folder}: cannot be loaded as {family} ({reason})")
