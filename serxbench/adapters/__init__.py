@@ -4,6 +4,7 @@ A module of this package holds
 
     MODEL_TYPES: tuple[str, ...]                          the `model_type`s of config.json that it loads
     PROMPT_STYLES: tuple[str, ...]                        the prompt styles that a card may name
+    PARSER: str                                           `identity` if it answers with a label; `rules` if absent
     def load(loading: Loading) -> Adapter
 
 and imports torch only inside functions.

@@ -22,6 +22,7 @@ from serxbench.records import Decoding, Prompt, Response
 from serxbench.runs import Journal, Run, RunManifest
 
 BACKEND = "transformers"
+DEFAULT_PARSER = "rules"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -113,6 +114,7 @@ def _manifest(
         },
         mode=request.mode,
         cot=request.cot,
+        parser=getattr(find_adapter(card.adapter), "PARSER", DEFAULT_PARSER),
         corpus=request.corpus.describe(),
         prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
         options=prompt.options,
