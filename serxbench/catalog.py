@@ -33,6 +33,9 @@ _CARD_OPTIONAL = {
     "family": str,
     "display_name": str,
     "citation": str,
+    "base": str,
+    "environment": dict,
+    "hosted": bool,
     "settings": dict,
 }
 _PROMPT_REQUIRED = {"name": str, "version": int, "task": str, "source": str}
@@ -47,6 +50,8 @@ class ModelCard:
     repository: a hub id, or a folder; a relative folder is relative to the card's own file.
     revision: the pinned commit of the hub repository; None for a local folder, whose content hash stands for it.
     A card whose adapter has no weights says `none`.
+    base: the card of the model that this one is an adapter of. environment: what its own virtual environment holds, for
+    a model whose code cannot live in this process. hosted: the audio is sent to somebody else's machine.
     dtype: `auto` means bfloat16 on a GPU and float32 on a CPU. settings: what only its adapter understands.
     """
 
@@ -64,6 +69,9 @@ class ModelCard:
     family: str | None = None
     display_name: str | None = None
     citation: str | None = None
+    base: str | None = None
+    environment: Mapping[str, Any] | None = None
+    hosted: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
     path: Path | None = None

@@ -32,13 +32,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """What a family needs to load a model. settings: the card's `settings`, which only its adapter understands."""
+    """What a family needs to load a model.
+
+    settings: the card's `settings`, which only its adapter understands. base: the model that it builds on (LoRA).
+    """
 
     folder: Path
     prompt_style: str = "chat"
     device: str = "cpu"
     dtype: str = "float32"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    base: Base | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The model under another one: which family loads it, and from where."""
+
+    adapter: str
+    loading: Loading
 
 
 class Adapter(Protocol):

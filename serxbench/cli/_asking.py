@@ -80,6 +80,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         batch_size=asked["batch_size"],
         device=asked["device"],
         dtype=asked["dtype"],
+        cards=asked["cards"],
     )
     return request, asked["out"] or Path("runs") / _folder_name(request)
 

@@ -11,15 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from serxbench import __version__, runs
-from serxbench.adapters import Adapter, Loading, find_adapter
+from serxbench.adapters import Adapter, find_adapter
 from serxbench.catalog import Mode, ModelCard
-from serxbench.checkpoints import Checkpoint, locate_checkpoint
 from serxbench.corpora import Corpus
 from serxbench.engines.transformers import Batch, Plan, generate_batches, plan_batches
 from serxbench.errors import AdapterError, RunError, UsageError
 from serxbench.progress import Progress
 from serxbench.records import Decoding, Prompt, Response
 from serxbench.runs import Journal, Run, RunManifest
+from serxbench.stages.models import LocatedModel, load_adapter, locate_model
 
 BACKEND = "transformers"
 DEFAULT_PARSER = "rules"
@@ -28,7 +28,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, kw_only=True)
 class RespondRequest:
-    """One model asked one prompt about one corpus. device, dtype: `auto` lets the machine and the card decide."""
+    """One model asked one prompt about one corpus.
+
+    device, dtype: `auto` lets the machine and the card decide. cards: folders where a card's base may lie.
+    """
 
     card: ModelCard
     mode: Mode
@@ -39,6 +42,7 @@ class RespondRequest:
     batch_size: int
     device: str = "auto"
     dtype: str = "auto"
+    cards: tuple[Path, ...] = ()
 
 
 def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
@@ -50,26 +54,14 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, request.card.dtype, device)
-    checkpoint = locate_checkpoint(request.card)
+    model = locate_model(request.card, request.cards)
     plan = plan_batches(request.corpus.utterances, request.batch_size)
     with runs.lock_folder(out):
-        run = Run.start(out, _manifest(request, checkpoint, (device, dtype), plan))
+        run = Run.start(out, _manifest(request, model, (device, dtype), plan))
         run.remember_corpus(request.corpus.data, request.corpus.root)
 
-        def load() -> Adapter:
-            card = request.card
-            loading = Loading(
-                folder=checkpoint.folder,
-                prompt_style=card.prompt_style,
-                device=device,
-                dtype=dtype,
-                settings=card.settings,
-            )
-            adapter: Adapter = find_adapter(card.adapter).load(loading)
-            return adapter
-
         if not run.file(runs.RESPONSES).is_file():
-            _compute(run, request, plan, load, progress)
+            _compute(run, request, plan, lambda: load_adapter(model, device, dtype), progress)
         else:
             progress.say(f"{out}: the responses are there already; nothing is asked again")
         Journal(run.file(runs.JOURNAL)).delete()
@@ -97,24 +89,15 @@ def choose_dtype(asked: str, card: str, device: str) -> str:
     return "bfloat16" if device.startswith("cuda") else "float32"
 
 
-def _manifest(
-    request: RespondRequest, checkpoint: Checkpoint, device_dtype: tuple[str, str], plan: Plan
-) -> RunManifest:
-    card, prompt = request.card, request.prompt
+def _manifest(request: RespondRequest, model: LocatedModel, device_dtype: tuple[str, str], plan: Plan) -> RunManifest:
+    prompt = request.prompt
     device, dtype = device_dtype
     return RunManifest(
         serxbench=__version__,
-        model={
-            "name": card.name,
-            "display_name": card.display_name or card.name,
-            "adapter": card.adapter,
-            "repository": card.repository if card.folder is None else card.name,
-            "revision": checkpoint.revision,
-            "prompt_style": card.prompt_style,
-        },
+        model=model.describe(),
         mode=request.mode,
         cot=request.cot,
-        parser=getattr(find_adapter(card.adapter), "PARSER", DEFAULT_PARSER),
+        parser=getattr(find_adapter(request.card.adapter), "PARSER", DEFAULT_PARSER),
         corpus=request.corpus.describe(),
         prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
         options=prompt.options,

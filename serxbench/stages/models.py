@@ -1,0 +1,66 @@
+"""A card → its weights on this machine → a loaded adapter. What a run's manifest says of the model is made here too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serxbench.adapters import Adapter, Base, Loading, find_adapter
+from serxbench.catalog import ModelCard, resolve_card
+from serxbench.checkpoints import Checkpoint, locate_checkpoint
+from serxbench.errors import DefinitionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocatedModel:
+    """A card with its checkpoint, and those of the model that it builds on if it names one."""
+
+    card: ModelCard
+    checkpoint: Checkpoint
+    base: LocatedModel | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says: everything of the model that moves an answer."""
+        card = self.card
+        return {
+            "name": card.name,
+            "display_name": card.display_name or card.name,
+            "adapter": card.adapter,
+            "repository": card.repository if card.folder is None else card.name,
+            "revision": self.checkpoint.revision,
+            "prompt_style": card.prompt_style,
+            **({"settings": dict(card.settings)} if card.settings else {}),
+            **({"base": self.base.describe()} if self.base else {}),
+        }
+
+    def loading(self, device: str, dtype: str) -> Loading:
+        """What the adapter needs to load it."""
+        base = self.base
+        return Loading(
+            folder=self.checkpoint.folder,
+            prompt_style=self.card.prompt_style,
+            device=device,
+            dtype=dtype,
+            settings=self.card.settings,
+            base=Base(adapter=base.card.adapter, loading=base.loading(device, dtype)) if base else None,
+        )
+
+
+def locate_model(card: ModelCard, folders: Sequence[Path] = ()) -> LocatedModel:
+    """The card's checkpoint and its base's, downloaded where they have to be and can be. Raises AdapterError."""
+    base = None
+    if card.base is not None:
+        near = [card.path.parent] if card.path else []
+        base_card = resolve_card(card.base, [*folders, *near])
+        if base_card.base is not None:
+            raise DefinitionError(f"{card.path}: base '{card.base}' has a base itself; name the model at the bottom")
+        base = locate_model(base_card)
+    return LocatedModel(card=card, checkpoint=locate_checkpoint(card), base=base)
+
+
+def load_adapter(model: LocatedModel, device: str, dtype: str) -> Adapter:
+    """The loaded model. Raises AdapterError."""
+    adapter: Adapter = find_adapter(model.card.adapter).load(model.loading(device, dtype))
+    return adapter
