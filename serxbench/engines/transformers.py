@@ -6,15 +6,16 @@ computes each batch with the same neighbours as an uninterrupted one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from serxbench.adapters import Adapter
-from serxbench.audio import Clip, probe_audio, read_audio
+from serxbench.audio import Clip, probe_audio, read_ahead
 from serxbench.errors import AdapterError, AudioError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 
@@ -24,7 +25,7 @@ UNREADABLE = 0
 #: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
 
-_LOADER_THREADS = 2
+_PROBING_THREADS = 4
 _BATCHES_AHEAD = 2
 
 
@@ -62,7 +63,7 @@ class Batch:
 
 def plan_batches(utterances: Sequence[Utterance], batch_size: int) -> Plan:
     """The plan for a corpus. Reads headers only."""
-    with ThreadPoolExecutor(_LOADER_THREADS * 2) as pool:
+    with ThreadPoolExecutor(_PROBING_THREADS) as pool:
         probed = list(pool.map(_seconds_or_reason, utterances))
     seconds = {n: found for n, found in enumerate(probed) if isinstance(found, float)}
     unreadable = {n: found for n, found in enumerate(probed) if isinstance(found, str)}
@@ -98,14 +99,13 @@ def generate_batches(
         yield Batch(number=UNREADABLE, responses=failed, seconds_waiting=0.0, seconds_generating=0.0)
     waiting = [number for number in plan.batches if number != UNREADABLE and number not in done]
     n_answered = n_raised = 0
-    with ThreadPoolExecutor(_LOADER_THREADS) as pool:
-        ahead: dict[int, list[Future[Clip]]] = {}
-        for turn, number in enumerate(waiting):
-            for coming in waiting[turn : turn + 1 + _BATCHES_AHEAD]:
-                if coming not in ahead:
-                    ahead[coming] = [pool.submit(_read, utterances[n]) for n in plan.batches[coming]]
+    # An utterance without audio is in batch 0, so every one here has a path.
+    coming = [path for number in waiting for n in plan.batches[number] if (path := utterances[n].audio)]
+    largest = max((len(members) for members in plan.batches.values()), default=1)
+    with contextlib.closing(read_ahead(coming, n_ahead=largest * (1 + _BATCHES_AHEAD))) as clips:
+        for number in waiting:
             members = [utterances[n] for n in plan.batches[number]]
-            batch = _run_batch(adapter, number, members, ahead.pop(number), request)
+            batch = _run_batch(adapter, number, members, clips, request)
             n_answered += sum(response.stop != "error" for response in batch.responses)
             n_raised += len(batch.raised)
             if not n_answered and n_raised >= _BROKEN_AFTER:
@@ -115,26 +115,22 @@ def generate_batches(
             yield batch
 
 
-def _read(utterance: Utterance) -> Clip:
-    assert utterance.audio is not None
-    return read_audio(utterance.audio)
-
-
 def _run_batch(
     adapter: Adapter,
     number: int,
     members: Sequence[Utterance],
-    reading: Sequence[Future[Clip]],
+    stream: Iterator[Clip | AudioError],
     request: tuple[Prompt, Decoding],
 ) -> Batch:
     began = time.perf_counter()
     clips: dict[str, Clip] = {}
     responses: dict[str, Response] = {}
-    for utterance, future in zip(members, reading, strict=True):
-        try:
-            clips[utterance.id] = future.result()
-        except AudioError as error:
-            responses[utterance.id] = _failure(utterance.id, str(error))
+    for utterance in members:
+        clip = next(stream)
+        if isinstance(clip, AudioError):
+            responses[utterance.id] = _failure(utterance.id, str(clip))
+        else:
+            clips[utterance.id] = clip
     loaded = time.perf_counter()
     trouble = _Trouble()
     for response in _generate(adapter, list(clips), list(clips.values()), request, trouble):
