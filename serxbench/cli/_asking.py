@@ -28,6 +28,13 @@ _OPTIONS = (
     options.option("--seed", type=int, default=0, help="Of sampling; greedy decoding uses none."),
     options.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the model computes."),
     options.option("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="The number format."),
+    options.option(
+        "--i-have-the-right-to-upload",
+        "may_upload",
+        is_flag=True,
+        envvar=None,
+        help="Send audio to a hosted model although the licence of the corpus does not allow it.",
+    ),
     options.option("--out", type=options.FOLDER, help="The run folder.  [default: runs/MODEL_PROMPT_CORPUS]"),
     options.cards,
     options.prompts,
@@ -41,7 +48,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def command(**given: Any) -> Any:
         names = {"model", "mode", "cot", "data", "data_root", "limit", "batch_size", "max_new_tokens", "temperature"}
-        names |= {"seed", "device", "dtype", "out", "cards", "prompts"}
+        names |= {"seed", "device", "dtype", "out", "cards", "prompts", "may_upload"}
         asked = {name: given.pop(name) for name in names}
         return function(asked=asked, **given)
 
@@ -80,6 +87,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         batch_size=asked["batch_size"],
         device=asked["device"],
         dtype=asked["dtype"],
+        may_upload=asked["may_upload"],
         cards=asked["cards"],
     )
     return request, asked["out"] or Path("runs") / _folder_name(request)
@@ -89,7 +97,8 @@ def _folder_name(request: RespondRequest) -> str:
     from serxbench.catalog import prompt_name
 
     corpus = request.corpus
-    parts = [corpus.info.name, corpus.split, f"first{corpus.limit}" if corpus.limit else None]
+    first = f"first{corpus.limit}" if corpus.limit else None
+    parts = [corpus.info.name, corpus.split, *corpus.options.values(), first]
     if corpus.info.takes_path:
         parts[0] = Path(corpus.data.partition(":")[2].partition("#")[0]).stem
     where = "-".join(part for part in parts if part)

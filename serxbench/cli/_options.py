@@ -44,9 +44,13 @@ runs_argument = click.argument("runs", nargs=-1, required=True, type=FOLDER, met
 run_argument = click.argument("run", type=FOLDER, metavar="RUN")
 
 
+def root_of(data: str, root: Path | None) -> Path | None:
+    """The folder that --data-root gives for the corpus in `data`, or else the settings."""
+    return root or data_root_of(data.partition(":")[0].partition(",")[0].lower().replace("_", "-"))
+
+
 def open_corpus(data: str, root: Path | None, limit: int | None = None) -> Corpus:
     """The corpus that --data and --data-root, or the settings, mean."""
     from serxbench import corpora
 
-    name = data.partition(":")[0].partition(",")[0].lower().replace("_", "-")
-    return corpora.open_corpus(data, root or data_root_of(name), limit)
+    return corpora.open_corpus(data, root_of(data, root), limit)

@@ -13,7 +13,10 @@ from serxbench.cli import _options as options
 @click.command()
 @options.as_json
 def command(as_json: bool) -> None:
-    """List the corpora."""
+    """List the corpora, their splits and their options.
+
+    `--data CORPUS:SPLIT,OPTION=VALUE` takes a split and options; `serxbench data check` looks at one on disk.
+    """
     from serxbench.cli._console import print_table
     from serxbench.cli._defaults import data_root_of
     from serxbench.corpora import CorpusInfo, find_corpus, list_corpora
@@ -40,3 +43,9 @@ def command(as_json: bool) -> None:
             for info in infos
         ],
     )
+    for info in infos:
+        for option in info.options:
+            click.echo(f"\n{info.name}, option {option.name}:")
+            for value, meaning in option.choices.items():
+                default = " (default)" if value == option.default else ""
+                click.echo(f"  {option.name}={value}{default}: {meaning}")

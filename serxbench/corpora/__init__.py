@@ -20,7 +20,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from serxbench.corpora._listing import Agreement, CorpusInfo, CorpusOption, CorpusRequest, Fault, Listing, plurality
+from serxbench.corpora._listing import (
+    Agreement,
+    CorpusInfo,
+    CorpusOption,
+    CorpusRequest,
+    Fault,
+    Listing,
+    compare_pluralities,
+    plurality,
+)
 from serxbench.errors import CorpusError, UnknownName, UsageError
 from serxbench.records import Utterance
 
@@ -32,6 +41,7 @@ __all__ = [
     "CorpusRequest",
     "Fault",
     "Listing",
+    "compare_pluralities",
     "find_corpus",
     "hash_utterances",
     "list_corpora",

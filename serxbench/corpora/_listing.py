@@ -30,6 +30,7 @@ class CorpusInfo:
 
     labels: its classes, a subset of the eight in their order. splits: empty if it has none of its own.
     individual_votes: it releases what each annotator said; without them, annotator-aware scores are n/a.
+    consensus_is_plurality: the released consensus is the plurality of the released votes, so any other one is a fault.
     needs_root: `--data-root` must name its folder. upload_allowed: the licence lets its audio go to a third party.
     """
 
@@ -41,6 +42,7 @@ class CorpusInfo:
     default_split: str | None = None
     options: tuple[CorpusOption, ...] = ()
     individual_votes: bool = True
+    consensus_is_plurality: bool = False
     needs_root: bool = False
     upload_allowed: bool = False
     takes_path: bool = False

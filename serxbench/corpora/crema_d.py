@@ -53,6 +53,7 @@ INFO = CorpusInfo(
         ),
     ),
     needs_root=True,
+    consensus_is_plurality=True,
     upload_allowed=True,
 )
 

@@ -16,6 +16,7 @@ INFO = CorpusInfo(
     licence="CC0-1.0",
     splits=("train", "development", "test"),
     default_split="test",
+    consensus_is_plurality=True,
     upload_allowed=True,
 )
 

@@ -30,7 +30,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class RespondRequest:
     """One model asked one prompt about one corpus.
 
-    device, dtype: `auto` lets the machine and the card decide. cards: folders where a card's base may lie.
+    device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send
+    audio of a corpus whose licence does not give it. cards: folders where a card's base may lie.
     """
 
     card: ModelCard
@@ -42,6 +43,7 @@ class RespondRequest:
     batch_size: int
     device: str = "auto"
     dtype: str = "auto"
+    may_upload: bool = False
     cards: tuple[Path, ...] = ()
 
 
@@ -52,6 +54,7 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     """
     if request.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
+    check_licence(request)
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, request.card.dtype, device)
     model = locate_model(request.card, request.cards)
@@ -66,6 +69,16 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
             progress.say(f"{out}: the responses are there already; nothing is asked again")
         Journal(run.file(runs.JOURNAL)).delete()
     return run
+
+
+def check_licence(request: RespondRequest) -> None:
+    """Raises UsageError if the model would get audio on somebody else's machine and the licence does not allow it."""
+    card, info = request.card, request.corpus.info
+    if card.hosted and not info.upload_allowed and not request.may_upload:
+        raise UsageError(
+            f"the model '{card.name}' is hosted by a third party, and the licence of {info.name} ({info.licence}) does "
+            "not allow its audio to be uploaded. If yours does, say so with --i-have-the-right-to-upload"
+        )
 
 
 def choose_device(device: str) -> str:
