@@ -9,7 +9,7 @@ from typing import Any
 from serxbench.runs import RunManifest
 
 #: Parts that say who was asked what. Two systems differ in them by nature; in every other part they should not.
-OF_THE_SYSTEM = ("model", "prompt", "corpus", "split", "revision", "n", "limit")
+OF_THE_SYSTEM = ("model", "control", "prompt", "corpus", "split", "revision", "n", "limit")
 
 
 def signature_of(
@@ -19,6 +19,7 @@ def signature_of(
     corpus, engine = manifest.corpus, manifest.engine
     return {
         "model": f"{manifest.model['name']}@{_short(manifest.model.get('revision'))}",
+        **({"control": manifest.control} if manifest.control else {}),
         "prompt": f"{manifest.prompt['name']}@{_short(manifest.prompt['sha256'])}"
         if manifest.prompt
         else _form(manifest),

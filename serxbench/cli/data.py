@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from serxbench.cli import _options as options
+from serxbench.cli._data_export import export
 
 if TYPE_CHECKING:
     from serxbench.stages.check_corpus import CorpusReport
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 25
 
 
-@click.group()
+@click.group(commands=[export])
 def command() -> None:
     """Look at a corpus, or write it in another format."""
 

@@ -3,8 +3,11 @@
 Columns: `id` (needed), `audio` (path, relative to `--data-root` or else to the file; may be absent when answers made
 elsewhere are scored), `transcript`, `speaker`, `group`, `split`, `consensus`, `votes`. In CSV, `votes` is JSON.
 
-`votes` is a list of {"annotator", "primary", "secondary"} (annotator and secondary optional), or label counts such as
-{"Angry": 3, "Neutral": 2}. Labels are the eight classes or Other, in any case; `consensus` may also be X.
+`votes` is a list of {"annotator", "primary", "secondary", "primary_text"}, of which only primary is needed, or label
+counts such as {"Angry": 3, "Neutral": 2}. Labels are the eight classes or Other, in any case; `consensus` may also be
+X. `primary_text` is the annotator's own words, where they say more than the class.
+
+`serxbench data export` writes this format.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ INFO = CorpusInfo(
 )
 
 COLUMNS = ("id", "audio", "transcript", "speaker", "group", "split", "consensus", "votes")
+
+_VOTE_KEYS = ("annotator", "primary", "secondary", "primary_text")
 
 _LABELS = {label.lower(): label for label in (*EMOTIONS, OTHER)}
 
@@ -130,14 +135,15 @@ def _vote(entry: object) -> Vote:
     if not isinstance(entry, Mapping) or "primary" not in entry:
         raise CorpusError(f"votes: each needs a 'primary' label; found {entry!r}")
     for key in entry:
-        if key not in ("annotator", "primary", "secondary"):
-            raise UnknownName("key of a vote", str(key), ("annotator", "primary", "secondary"))
+        if key not in _VOTE_KEYS:
+            raise UnknownName("key of a vote", str(key), _VOTE_KEYS)
     secondary = entry.get("secondary") or []
     if not isinstance(secondary, list):
         raise CorpusError(f"votes: 'secondary' must be a list of labels; found {secondary!r}")
-    annotator = entry.get("annotator")
+    annotator, words = entry.get("annotator"), entry.get("primary_text")
     return Vote(
         annotator=None if annotator is None else str(annotator),
         primary=_label(entry["primary"]),
         secondary=tuple(_label(label) for label in secondary),
+        primary_text=None if words is None else str(words),
     )
