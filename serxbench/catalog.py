@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -119,22 +121,88 @@ def read_card(path: Path) -> ModelCard:
 
 
 def resolve_card(model: str, folders: Sequence[Path] = ()) -> ModelCard:
-    """The card that `--model` means: a card's name, the path of a card, or a checkpoint folder.
+    """The card that `--model` means: a card's name, the path of a card, a checkpoint folder, or a LoRA's folder.
 
-    A checkpoint folder needs no card: its `config.json` names the architecture, which names the adapter.
+    A folder needs no card: a checkpoint's `config.json` names the architecture, which names the adapter; a LoRA's
+    `adapter_config.json` names its base. A card in the folder that says `repository: .` comes first.
     Raises UnknownName, UsageError or DefinitionError.
     """
     cards = list_cards(folders)
-    if model in cards:
-        return read_card(cards[model])
     path = Path(model).expanduser()
+    if model in cards:
+        return _with_weights(read_card(cards[model]))
     if path.is_dir():
-        return _card_of_checkpoint(path)
+        return _card_in(path) or _card_of_lora(path, cards) or _card_of_checkpoint(path)
     if path.is_file():
-        return read_card(path)
+        return _with_weights(read_card(path))
     if path.suffix == ".md" or model.startswith((".", "/", "~")):
         raise UsageError(f"{model}: no such file or folder (a model card or a checkpoint folder was wanted)")
     raise UnknownName("model card", model, cards, "serxbench models")
+
+
+def _with_weights(card: ModelCard) -> ModelCard:
+    """The card. Raises UsageError if it describes a system whose weights are not published."""
+    if card.base is not None and card.repository == "none":
+        raise UsageError(
+            f"the weights of '{card.name}' are not published. With an adapter of your own: serxbench run --model "
+            f"path/to/its/folder; or copy {card.path} to a folder of yours, write the adapter's folder or hub id "
+            f"behind `repository:`, and add --cards FOLDER"
+        )
+    return card
+
+
+def _card_in(folder: Path) -> ModelCard | None:
+    """The card that lies among the files of a checkpoint and describes them; `serxbench merge` writes one."""
+    for path in sorted(folder.glob("*.md")):
+        with contextlib.suppress(DefinitionError):  # any other text
+            if read_definition(path).fields.get("repository") == ".":
+                return read_card(path)
+    return None
+
+
+def _card_of_lora(folder: Path, cards: Mapping[str, Path]) -> ModelCard | None:
+    """The card of a LoRA without one: its base is the known card, or the folder, that it says it was trained on."""
+    from serxbench.adapters import _lora_file as lora
+
+    if not lora.is_lora_folder(folder):
+        return None
+    trained_on = lora.trained_on(folder)
+    base = trained_on and _find_base(trained_on, cards)
+    if not base:
+        raise UsageError(
+            f"{folder}: was trained on {trained_on!r}, no folder here and not the repository of just one card; "
+            f"write a card: adapter: lora, base: CARD, repository: {folder.resolve()} (the cards: serxbench models)"
+        )
+    known = resolve_card(base, sorted({path.parent for path in cards.values()}))
+    return dataclasses.replace(
+        known,
+        name=folder.resolve().name,
+        display_name=None,
+        adapter="lora",
+        base=base,
+        repository=str(folder.resolve()),
+        revision=None,
+        prompt_style=lora.prompt_style_of(folder) or known.prompt_style,
+        licence="not stated (adapter folder without a card)",
+        settings={},
+        citation=None,
+        notes="",
+        path=None,
+    )
+
+
+def _find_base(trained_on: str, cards: Mapping[str, Path]) -> str | None:
+    """The base that an adapter's configuration means: a card's name, or a folder on this machine."""
+    from serxbench.adapters._lora_file import hub_id
+
+    known = [card for card in map(read_card, cards.values()) if not card.base and card.repository != "none"]
+    folder, hub = Path(trained_on).expanduser(), hub_id(trained_on)
+    here = folder.resolve() if folder.is_dir() else None
+    same = [card.name for card in known if hub and card.repository.casefold() == hub.casefold()]
+    same = same or [card.name for card in known if here and card.folder == here] or ([str(here)] if here else [])
+    # A path on the machine that trained it: its last part is the model's name there as here.
+    same = same or [card.name for card in known if Path(card.repository).name.casefold() == folder.name.casefold()]
+    return same[0] if len(same) == 1 else None
 
 
 def _card_of_checkpoint(folder: Path) -> ModelCard:

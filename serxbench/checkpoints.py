@@ -14,7 +14,7 @@ from serxbench.runs import hash_file
 #: The repository of a card whose adapter needs none; its settings stand for the weights.
 NO_WEIGHTS = "none"
 
-_WEIGHTS = (".safetensors", ".json", ".jinja", ".txt", ".model")
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".json", ".jinja", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ class RunManifest(JsonRecord):
     """Everything that moves the number, and nothing else: no time, no path, no host.
 
     model: name, adapter, repository, revision, prompt_style. corpus: name, split, revision, limit, n, labels, licence.
-    control: what the model got in place of the sound (`silence`, `shuffle`, `transcript`); None in a run that is none.
+    control: what the model got in place of the sound (`silence`, `shuffle`, `transcript-1`); None if it heard it.
     prompt: name, text, sha256; None for answers made elsewhere. decoding: None then too.
     options: the lettered options that the model was offered; None in the open form.
     engine: backend, dtype, device, batch_size, batch_plan (hash), and the versions of the packages that compute.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from serxbench.runs import RunManifest
 
 #: Parts that say who was asked what. Two systems differ in them by nature; in every other part they should not.
-OF_THE_SYSTEM = ("model", "control", "prompt", "corpus", "split", "revision", "n", "limit")
+OF_THE_SYSTEM = ("model", "settings", "control", "prompt", "corpus", "split", "revision", "n", "limit")
 
 
 def signature_of(
@@ -19,6 +20,7 @@ def signature_of(
     corpus, engine = manifest.corpus, manifest.engine
     return {
         "model": f"{manifest.model['name']}@{_short(manifest.model.get('revision'))}",
+        **({"settings": _hash(json.dumps(settings, sort_keys=True))} if (settings := _settings(manifest)) else {}),
         **({"control": manifest.control} if manifest.control else {}),
         "prompt": f"{manifest.prompt['name']}@{_short(manifest.prompt['sha256'])}"
         if manifest.prompt
@@ -39,6 +41,14 @@ def signature_of(
         "batch": str(engine.get("batch_size", "n/a")),
         "serxbench": manifest.serxbench,
     }
+
+
+def _settings(manifest: RunManifest) -> list[Any]:
+    """What the card and its base say beyond the weights (number of beams, label maps, other parts' revisions)."""
+    models = [manifest.model, manifest.model.get("base") or {}]
+    return [
+        {key: model[key] for key in ("settings", "revision") if key in model} for model in models if "settings" in model
+    ]
 
 
 def signature_text(signature: Mapping[str, str]) -> str:

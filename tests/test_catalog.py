@@ -46,11 +46,16 @@ def test_options_come_from_the_corpus() -> None:
     assert prompt.sha256 != load_prompt("closed", EMOTIONS).sha256
 
 
+#: Cards whose commit nobody has seen yet; each is a promise that its adapter is tested on the architecture only.
+UNPINNED: frozenset[str] = frozenset()
+
+
 @pytest.mark.parametrize("name", sorted(list_cards()))
 def test_embedded_cards_are_whole(name: str) -> None:
     card = read_card(list_cards()[name])
     assert card.prompt_style in find_adapter(card.adapter).PROMPT_STYLES
-    assert card.repository == "none" or card.folder or card.revision, "hub weights are pinned"
+    pinned = card.folder or card.revision or card.settings.get("sha256")
+    assert card.repository == "none" or pinned or name in UNPINNED, "hub weights are pinned"
     assert card.notes
 
 

@@ -1,12 +1,13 @@
 """What the adapters of generative models share: clips → responses, complete decoding settings, careful loading.
 
 A family subclasses `Generative` and says two things: the text that one clip is asked with (`render`), and the model's
-inputs for a batch (`build_inputs`), where it also checks that the sound is really in them.
+inputs for a batch (`build_inputs`), where it also checks that the sound is really in them. One whose encoder lets the
+clips of a batch change each other says a third: which of them may go through the model together (`batches`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,15 @@ class Generative:
         raise NotImplementedError
 
     def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
-        """The model's keyword arguments for a batch, padded on the left. Raises AdapterError if they lack the sound."""
+        """The model's keyword arguments for a batch, padded on the left. Raises AdapterError if they lack the sound.
+
+        They hold `input_ids`, or `inputs_embeds` if the sound is in its place already.
+        """
         raise NotImplementedError
+
+    def batches(self, waveforms: Sequence[NDArray[np.float32]]) -> list[list[int]]:
+        """Which waveforms go through the model together, by position. All of them, unless a family says otherwise."""
+        return [list(range(len(waveforms)))]
 
     def generate(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding) -> list[Response]:
         """One response a clip, in the order given; see serxbench.adapters.Adapter."""
@@ -57,9 +65,37 @@ class Generative:
 
     def hear(self, clips: Sequence[Clip], prompt: Prompt) -> NDArray[np.float32]:
         """The logits of the first answer token, shape (clips, vocabulary): what the sound does to the model."""
+        return np.stack(self._by_batch([self._cut(clip) for clip in clips], lambda batch: self._hear(batch, prompt)))
+
+    def read(
+        self, ids: Sequence[str], transcripts: Sequence[str], prompt: Prompt, decoding: Decoding
+    ) -> list[Response]:
+        """One response a transcript, with the words in the question and no sound anywhere: for control runs."""
+        from serxbench.adapters._cascade import TextModel, transcript_prompt
+
+        tokenizer = self._processor.tokenizer
+        if tokenizer.chat_template is None:
+            tokenizer.chat_template = self._processor.chat_template
+        questions = [transcript_prompt(prompt, transcript) for transcript in transcripts]
+        answers = TextModel(self._model, tokenizer).generate(questions, decoding)
+        return [
+            Response(id=id, text=text, stop="end" if ended else "length")
+            for id, (text, ended) in zip(ids, answers, strict=True)
+        ]
+
+    def _by_batch(
+        self, waveforms: list[NDArray[np.float32]], compute: Callable[[list[Any]], Iterable[Any]]
+    ) -> list[Any]:
+        """What `compute` gives for each waveform, in order, computed in the batches that the family allows."""
+        found: dict[int, Any] = {}
+        for batch in self.batches(waveforms):
+            found.update(zip(batch, compute([waveforms[n] for n in batch]), strict=True))
+        return [found[n] for n in range(len(waveforms))]
+
+    def _hear(self, waveforms: list[NDArray[np.float32]], prompt: Prompt) -> NDArray[np.float32]:
         import torch
 
-        inputs = self._on_device(self.build_inputs([self._cut(clip) for clip in clips], prompt))
+        inputs = self._on_device(self.build_inputs(waveforms, prompt))
         with torch.inference_mode():
             logits = self._model(**inputs).logits[:, -1]
         return np.asarray(logits.float().cpu(), dtype=np.float32)
@@ -81,13 +117,22 @@ class Generative:
         """(text, whether the model ended it itself) for each waveform."""
         import torch
 
-        inputs = self._on_device(self.build_inputs(waveforms, prompt))
         if decoding.temperature > 0:
             torch.manual_seed(decoding.seed)
+        return self._by_batch(waveforms, lambda batch: self._answer_batch(batch, prompt, decoding))
+
+    def _answer_batch(
+        self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
+    ) -> list[tuple[str, bool]]:
+        import torch
+
+        inputs = self._on_device(self.build_inputs(waveforms, prompt))
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, generation_config=self._generation_config(decoding))
-        # Decoder-only with left padding: every row's answer begins where the padded prompt ends.
-        rows = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        # Decoder-only with left padding: every row's answer begins where the padded prompt ends. A prompt given as
+        # embeddings is not returned.
+        start = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
+        rows = tokens[:, start:].tolist()
         texts = self._processor.tokenizer.batch_decode(
             rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -107,7 +152,8 @@ class Generative:
 
 def describe_clip(clip: Clip, max_seconds: float) -> dict[str, Any]:
     """The fields of a Response that say what was heard of a clip by a model that hears `max_seconds` at most."""
-    truncated = len(clip.waveform) > int(max_seconds * SAMPLE_RATE) if max_seconds != float("inf") else False
+    # The waveform of a very long file is its beginning, so its own length does not tell. A header may be a little off.
+    truncated = len(clip.waveform) / SAMPLE_RATE > max_seconds or clip.seconds > max_seconds + 0.1
     cut = f"cut from {clip.seconds:.1f} s to {max_seconds:g} s" if truncated else None
     return {
         "audio_seconds": round(clip.seconds, 4),

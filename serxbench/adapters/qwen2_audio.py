@@ -6,7 +6,8 @@ What has to be right here, because getting it wrong gives scores that look norma
 - padding is on the left, and the feature mask goes into the model, or batches change the answers,
 - the checkpoint's generation settings sample and penalise repetition; all of them are replaced,
 - a clip longer than the feature extractor's window is cut without a word; here the record says so,
-- a clip of a few milliseconds yields no audio token at all.
+- a clip of a few milliseconds yields no audio token at all,
+- a fine-tuned checkpoint has to be asked in the words that it was trained with (`prompt_style`).
 
 The number of audio tokens in the prompt is compared with the number that the encoder will emit for every clip.
 """
@@ -33,8 +34,14 @@ if TYPE_CHECKING:
 
 MODEL_TYPES = ("qwen2_audio",)
 
-#: The prompt styles that a card of this family may name. `chat` is the processor's own template.
-PROMPT_STYLES = ("chat",)
+#: The prompt styles that a card of this family may name. `chat` is the processor's own template. `llamafactory` is what
+#: LLaMA-Factory's template `qwen2_audio` trains on: no "Audio 1: " before the sound and no line break after it.
+PROMPT_STYLES = ("chat", "llamafactory")
+
+_LLAMAFACTORY = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n<|audio_bos|><|AUDIO|><|audio_eos|>{question}<|im_end|>\n<|im_start|>assistant\n"
+)
 
 
 def load(loading: Loading) -> Qwen2Audio:
@@ -54,17 +61,20 @@ def load(loading: Loading) -> Qwen2Audio:
         processor = AutoProcessor.from_pretrained(folder)
     except Exception as error:
         raise unloadable(folder, "Qwen2-Audio", error) from error
-    return Qwen2Audio(model.to(loading.device), processor)
+    return Qwen2Audio(model.to(loading.device), processor, loading.prompt_style)
 
 
 class Qwen2Audio(Generative):
     """A loaded Qwen2-Audio model; see serxbench.adapters.Adapter."""
 
-    def __init__(self, model: Any, processor: Any) -> None:
+    def __init__(self, model: Any, processor: Any, prompt_style: str = "chat") -> None:
         super().__init__(model, processor, max_seconds=processor.feature_extractor.n_samples / SAMPLE_RATE)
+        self._prompt_style = prompt_style
 
     def render(self, prompt: Prompt) -> str:
-        """The text that is tokenised for one clip: the chat template around the audio and the question."""
+        """The text that is tokenised for one clip: the template of the prompt style around audio and question."""
+        if self._prompt_style == "llamafactory":
+            return _LLAMAFACTORY.format(question=prompt.text)
         content = [{"type": "audio", "audio": "clip"}, {"type": "text", "text": prompt.text}]
         rendered: str = self._processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False

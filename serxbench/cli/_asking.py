@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from serxbench.cli import _options as options
 
 if TYPE_CHECKING:
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
     from serxbench.stages.respond import RespondRequest
 
 DEFAULT_BATCH_SIZE = 8
+
+
+def _only_typed(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """The value of an option that a settings file, which may have come with somebody's folder, must not give."""
+    from click.core import ParameterSource
+
+    typed = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    if value and not typed:
+        raise click.UsageError(f"{parameter.opts[0]} is given on the command line each time; no setting can give it")
+    return value
+
 
 _OPTIONS = (
     options.model,
@@ -29,11 +42,25 @@ _OPTIONS = (
     options.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the model computes."),
     options.option("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="The number format."),
     options.option(
+        "--control",
+        metavar="silence|shuffle|transcript",
+        envvar=None,
+        help="A control run: silence, other utterances' sound or the reference transcript in place of the sound.",
+    ),
+    options.option(
         "--i-have-the-right-to-upload",
         "may_upload",
         is_flag=True,
         envvar=None,
+        callback=_only_typed,
         help="Send audio to a hosted model although the licence of the corpus does not allow it.",
+    ),
+    options.option(
+        "--trust-remote-code",
+        is_flag=True,
+        envvar=None,
+        callback=_only_typed,
+        help="Let a model in an environment of its own run the code that comes with its weights.",
     ),
     options.option("--out", type=options.FOLDER, help="The run folder.  [default: runs/MODEL_PROMPT_CORPUS]"),
     options.cards,
@@ -48,7 +75,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def command(**given: Any) -> Any:
         names = {"model", "mode", "cot", "data", "data_root", "limit", "batch_size", "max_new_tokens", "temperature"}
-        names |= {"seed", "device", "dtype", "out", "cards", "prompts", "may_upload"}
+        names |= {"seed", "device", "dtype", "out", "cards", "prompts", "may_upload", "control", "trust_remote_code"}
         asked = {name: given.pop(name) for name in names}
         return function(asked=asked, **given)
 
@@ -62,6 +89,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
     from serxbench.catalog import as_mode, load_prompt, prompt_name, resolve_card
     from serxbench.errors import CorpusError, UsageError
     from serxbench.records import Decoding
+    from serxbench.stages.controls import as_control
     from serxbench.stages.respond import RespondRequest
 
     if asked["max_new_tokens"] < 1 or asked["temperature"] < 0:
@@ -88,6 +116,8 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         device=asked["device"],
         dtype=asked["dtype"],
         may_upload=asked["may_upload"],
+        control=as_control(asked["control"]),
+        trust_remote_code=asked["trust_remote_code"],
         cards=asked["cards"],
     )
     return request, asked["out"] or Path("runs") / _folder_name(request)
@@ -102,4 +132,5 @@ def _folder_name(request: RespondRequest) -> str:
     if corpus.info.takes_path:
         parts[0] = Path(corpus.data.partition(":")[2].partition("#")[0]).stem
     where = "-".join(part for part in parts if part)
-    return f"{request.card.name}_{prompt_name(request.mode, request.cot)}_{where}"
+    name = f"{request.card.name}_{prompt_name(request.mode, request.cot)}_{where}"
+    return f"{name}_{request.control}" if request.control else name

@@ -42,16 +42,34 @@ def _print_one(run: Run, scores: dict[str, Any]) -> None:
     system, corpus, answers = scores["system"], scores["corpus"], scores["answers"]
     form = f"{system['mode']}{' + CoT' if system['cot'] else ''}"
     where = f"{corpus['name']}{':' + corpus['split'] if corpus['split'] else ''}"
-    click.echo(f"{system['display_name']}, {form} form, on {where} ({corpus['n']} utterances)")
+    control = f" (control: {system['control']})" if system.get("control") else ""
+    click.echo(f"{system['display_name']}{control}, {form} form, on {where} ({corpus['n']} utterances)")
     print_table(_HEADINGS, [_row(row) for row in scores["scores"]])
     statuses = ", ".join(f"{n} {status}" for status, n in answers["statuses"].items())
     click.echo(f"answers: {statuses}; {answers['n_failed']} failed, {answers['n_unlisted_words']} unlisted words")
     if answers["n_audio_truncated"]:
         click.echo(f"audio: {answers['n_audio_truncated']} clips were longer than the model hears")
+    _print_soft(scores["soft"])
     _print_references(scores["references"])
     _print_inference(scores["scores"])
     click.echo(f"signature: {scores['signature']['text']}")
     click.echo(f"run: {run.path}")
+
+
+def _print_soft(soft: dict[str, Any]) -> None:
+    if "reason" in soft:
+        click.echo(f"soft labels: n/a ({soft['reason']})")
+        return
+    numbers = {name: _three(soft[name]) for name in soft}
+    click.echo(
+        f"soft labels: JSD {numbers['jsd']} (a perfect model {numbers['jsd_floor']}, other annotators "
+        f"{numbers['jsd_panel']}) and cross-entropy {numbers['cross_entropy']} in bits, TV {numbers['tv']}, squared "
+        f"distance {numbers['sqdist_unbiased']}; {soft['n']} items with votes"
+    )
+
+
+def _three(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _print_references(known: dict[str, Any]) -> None:

@@ -84,6 +84,6 @@ def _moved(numbers: NDArray[np.float32], others: NDArray[np.float32] | None) -> 
     """The largest change of each clip's numbers, as a share of their spread."""
     assert others is not None
     finite = np.isfinite(numbers) & np.isfinite(others)
-    change = np.where(finite, np.abs(numbers.astype(float) - others), 0.0).max(axis=1)
+    change = np.abs(np.where(finite, numbers, 0.0) - np.where(finite, others, 0.0)).max(axis=1)
     spread = np.where(finite, numbers, -np.inf).max(axis=1) - np.where(finite, numbers, np.inf).min(axis=1)
     return np.asarray(change / np.maximum(spread, 1e-12))

@@ -30,6 +30,13 @@ def as_control(name: str | None) -> Control | None:
     raise UnknownName("control", name, CONTROLS)
 
 
+def control_id(control: Control | None) -> str | None:
+    """What the manifest says of a control: its name, for transcripts that of the wording they are asked with."""
+    from serxbench.adapters._cascade import TRANSCRIPT_STYLE
+
+    return TRANSCRIPT_STYLE if control == "transcript" else control
+
+
 def shuffle_sound(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     """Each utterance with another one's clip. Raises CorpusError with fewer than two clips.
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from serxbench.catalog import list_cards, read_card
 from serxbench.checkpoints import is_here
+from serxbench.workers.environments import read_environment
 
 State = Literal["ok", "missing", "broken"]
 
@@ -30,7 +31,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything worth looking at, in the order in which a run needs it."""
-    return [_python(), *_packages(), _gpu(), _memory(), *_optional(), *_programs(), *_weights()]
+    return [_python(), *_packages(), _gpu(), _memory(), *_optional(), *_programs(), *_weights(), *_environments()]
 
 
 def _python() -> Finding:
@@ -124,3 +125,16 @@ def _weights() -> Iterator[Finding]:
             revision = f" --revision {card.revision}" if card.revision else ""
             mend = f"hf download {card.repository}{revision}"
             yield Finding(what=f"model {name}", state="missing", found="weights are not on this machine", mend=mend)
+
+
+def _environments() -> Iterator[Finding]:
+    for name, path in list_cards().items():
+        card = read_card(path)
+        if card.environment is None:
+            continue
+        environment = read_environment(name, card.environment, path)
+        if environment.state == "ready":
+            yield Finding(what=f"environment {name}", state="ok", found=str(environment.folder))
+        else:
+            found = {"missing": "has not been built", "unfinished": "was not built to its end"}[environment.state]
+            yield Finding(what=f"environment {name}", state="missing", found=found, mend=f"serxbench env build {name}")

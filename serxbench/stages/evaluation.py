@@ -36,6 +36,7 @@ Subset = Literal["all", "strict"]
 UnitName = Literal["auto", "speaker", "group", "item"]
 Integers = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Reals = NDArray[np.float64]
 
 SUBSETS: tuple[Subset, ...] = ("all", "strict")
 
@@ -108,6 +109,7 @@ class Evaluation:
 
     answers: (n,) class index, C for Other, for classes the corpus has not, and for no answer. answered: (n,) whether
     the answer committed to anything. said_other: (n,) whether it committed to something outside the classes.
+    probabilities: see distributions; None where an answer has none.
     """
 
     utterances: tuple[Utterance, ...]
@@ -116,6 +118,7 @@ class Evaluation:
     answers: Integers
     answered: Mask
     unit: Unit
+    probabilities: Reals | None = None
 
     @property
     def said_other(self) -> Mask:
@@ -153,6 +156,7 @@ def evaluate(run: Run, corpus: Corpus, settings: Settings, ids: frozenset[str] |
         answers=encode(predictions, corpus.labels),
         answered=np.array([prediction.status == "ok" for prediction in predictions]),
         unit=make_unit(utterances, settings.unit),
+        probabilities=distributions(predictions, corpus.labels),
     )
 
 
@@ -161,6 +165,23 @@ def encode(predictions: Sequence[Prediction], labels: tuple[str, ...]) -> Intege
     column = {label: position for position, label in enumerate(labels)}
     # A prediction without status ok has label None, which is in no corpus's labels.
     return np.array([column.get(prediction.label or "", len(labels)) for prediction in predictions], dtype=np.intp)
+
+
+def distributions(predictions: Sequence[Prediction], labels: tuple[str, ...]) -> Reals | None:
+    """(n, C + 2) probabilities of the classes, of Other, and of no answer; None unless every answer gives them.
+
+    A class that the corpus has not is Other. No answer is certain where there is none, so that a failure costs.
+    """
+    if not all(prediction.probabilities for prediction in predictions if prediction.status == "ok"):
+        return None
+    column = {label: position for position, label in enumerate(labels)}
+    table = np.zeros((len(predictions), len(labels) + 2))
+    for row, prediction in zip(table, predictions, strict=True):
+        if prediction.status != "ok":
+            row[-1] = 1.0
+        for label, probability in (prediction.probabilities or {}).items():
+            row[column.get(label, len(labels))] += probability
+    return table if any(prediction.status == "ok" for prediction in predictions) else None
 
 
 def make_unit(utterances: Sequence[Utterance], name: UnitName) -> Unit:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serxbench.signatures import differing_parts
@@ -37,10 +37,20 @@ _MARKS = "†‡§¶‖"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One system: its scores in each form, None where it was not run."""
+    """One system: its scores in each form that was run.
+
+    model: name and revision. control: what it got in place of the sound, in a control run.
+    """
 
     name: str
+    model: str
+    control: str | None
     forms: Mapping[str, Scores]
+
+    @property
+    def label(self) -> str:
+        """What stands in the table."""
+        return f"↳ {self.name}, {self.control}" if self.control else self.name
 
     def rank_value(self) -> tuple[float, ...]:
         """Descending by the first column that there is; a system without a score comes last."""
@@ -83,39 +93,51 @@ def _table(members: Sequence[Scores], stars: frozenset[Cell]) -> list[str]:
     heads = [f"{form} {heading}" for form in FORMS for heading in (*(c[2] for c in COLUMNS), "coverage")]
     top = ["| # | system | " + " | ".join(heads) + " |", "|---:|---|" + "---:|" * len(heads)]
     lines = [heading, "", _plain(corpus["description"]), "", *top]
-    rows = sorted(_rows(members), key=lambda row: (row.rank_value(), row.name))
-    for number, row in enumerate(rows, start=1):
+    rows = _ordered(_rows(members))
+    n_ranked = 0
+    for row in rows:
+        n_ranked += row.control is None
+        rank = f" {n_ranked} " if row.control is None else " "
         cells = [cell for form in FORMS for cell in _cells(row.forms.get(form), marks, stars)]
-        lines.append(f"| {number} | {_plain(row.name)} | " + " | ".join(cells) + " |")
+        lines.append(f"|{rank}| {_plain(row.label)} | " + " | ".join(cells) + " |")
     lines += [*_floor_rows(members[0]), "", *_item_lines(members[0]), *marks.explain(), ""]
     lines += ["<details><summary>Intervals</summary>", "", *top]
     for row in rows:
         cells = [cell for form in FORMS for cell in _intervals(row.forms.get(form))]
-        lines.append(f"| | {_plain(row.name)} | " + " | ".join(cells) + " |")
+        lines.append(f"| | {_plain(row.label)} | " + " | ".join(cells) + " |")
     lines += ["", *_interval_lines(members), "", "</details>", "", "<details><summary>Signatures</summary>", ""]
     for row in rows:
-        lines += [f"- {_plain(row.name)}, {form}: {_code(row.forms[form]['signature']['text'])}" for form in row.forms]
+        lines += [f"- {_plain(row.label)}, {form}: {_code(row.forms[form]['signature']['text'])}" for form in row.forms]
     return [*lines, "", "</details>", ""]
 
 
 def _rows(members: Sequence[Scores]) -> list[Row]:
     """Open and closed runs of one system side by side; a second run of the same form gets a row of its own."""
-    rows: list[dict[str, Scores]] = []
-    names: list[str] = []
+    rows: list[Row] = []
     for scores in members:
         system = scores["system"]
-        name = f"{system['display_name']}{' + CoT' if system['cot'] else ''}"
+        name, control = f"{system['display_name']}{' + CoT' if system['cot'] else ''}", system.get("control")
         model = scores["signature"]["parts"]["model"]
-        for known, forms in zip(names, rows, strict=True):
-            same = next(iter(forms.values()))["signature"]["parts"]["model"] == model
-            if known == name and same and system["mode"] not in forms:
-                forms[system["mode"]] = scores
+        for n, row in enumerate(rows):
+            if (row.name, row.model, row.control) == (name, model, control) and system["mode"] not in row.forms:
+                both = {**row.forms, system["mode"]: scores}
+                rows[n] = replace(row, forms={form: both[form] for form in FORMS if form in both})
                 break
         else:
-            names.append(name)
-            rows.append({system["mode"]: scores})
-    ordered = ({form: forms[form] for form in FORMS if form in forms} for forms in rows)
-    return [Row(name=name, forms=forms) for name, forms in zip(names, ordered, strict=True)]
+            rows.append(Row(name=name, model=model, control=control, forms={system["mode"]: scores}))
+    return rows
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    """The systems by score, each followed by its control runs; control runs of no system here come last."""
+    ranked = sorted((row for row in rows if row.control is None), key=lambda row: (row.rank_value(), row.name))
+    controls = sorted((row for row in rows if row.control is not None), key=lambda row: (row.name, str(row.control)))
+    ordered = []
+    for row in ranked:
+        own = [each for each in controls if (each.name, each.model) == (row.name, row.model)]
+        controls = [each for each in controls if each not in own]
+        ordered += [row, *own]
+    return [*ordered, *controls]
 
 
 def _cells(scores: Scores | None, marks: _Marks, stars: frozenset[Cell]) -> list[str]:

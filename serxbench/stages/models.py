@@ -10,7 +10,9 @@ from typing import Any
 from serxbench.adapters import Adapter, Base, Loading, find_adapter
 from serxbench.catalog import ModelCard, resolve_card
 from serxbench.checkpoints import Checkpoint, locate_checkpoint
-from serxbench.errors import DefinitionError
+from serxbench.errors import AdapterError, DefinitionError
+from serxbench.workers.client import start_worker
+from serxbench.workers.environments import Environment, read_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class LocatedModel:
             "prompt_style": card.prompt_style,
             **({"settings": dict(card.settings)} if card.settings else {}),
             **({"base": self.base.describe()} if self.base else {}),
+            **({"environment": environment.describe()} if (environment := environment_of(card)) else {}),
         }
 
     def loading(self, device: str, dtype: str) -> Loading:
@@ -60,7 +63,38 @@ def locate_model(card: ModelCard, folders: Sequence[Path] = ()) -> LocatedModel:
     return LocatedModel(card=card, checkpoint=locate_checkpoint(card), base=base)
 
 
-def load_adapter(model: LocatedModel, device: str, dtype: str) -> Adapter:
-    """The loaded model. Raises AdapterError."""
-    adapter: Adapter = find_adapter(model.card.adapter).load(model.loading(device, dtype))
+def environment_of(card: ModelCard) -> Environment | None:
+    """The environment that the card's model runs in; None if it is ours. Raises DefinitionError."""
+    return None if card.environment is None else read_environment(card.name, card.environment, card.path)
+
+
+def check_isolation(card: ModelCard, trust_remote_code: bool) -> None:
+    """Raises AdapterError, before anything is downloaded or loaded, if the model's environment cannot be used.
+
+    It has not been built, or the checkpoint's own code would run in it and the user has not said that it may.
+    """
+    environment = environment_of(card)
+    if environment is None:
+        return
+    if environment.remote_code and not trust_remote_code:
+        raise AdapterError(
+            f"'{card.name}' runs Python code that comes with its weights ({card.repository}), with your rights, in a "
+            "process of its own. Read that code, and if you trust it, give --trust-remote-code"
+        )
+    environment.check_built()
+
+
+def load_adapter(
+    model: LocatedModel, device: str, dtype: str, *, trust_remote_code: bool = False, log: Path | None = None
+) -> Adapter:
+    """The loaded model, in this process or in its card's own environment. Raises AdapterError.
+
+    log: where the stderr of a process of its own goes; a temporary file if None.
+    """
+    card = model.card
+    environment = environment_of(card)
+    if environment is not None:
+        check_isolation(card, trust_remote_code)
+        return start_worker(environment, card.adapter, model.loading(device, dtype), trust_remote_code, log)
+    adapter: Adapter = find_adapter(card.adapter).load(model.loading(device, dtype))
     return adapter

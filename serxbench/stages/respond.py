@@ -5,24 +5,34 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from serxbench import __version__, runs
 from serxbench.adapters import Adapter, find_adapter
+from serxbench.audio import Clip, read_ahead
 from serxbench.catalog import Mode, ModelCard
 from serxbench.corpora import Corpus
-from serxbench.engines.transformers import Batch, Plan, generate_batches, plan_batches
+from serxbench.engines.hearing import check_hearing
+from serxbench.engines.transformers import UNREADABLE, Batch, Plan, generate_batches, plan_batches
 from serxbench.errors import AdapterError, RunError, UsageError
 from serxbench.progress import Progress
-from serxbench.records import Decoding, Prompt, Response
+from serxbench.records import Decoding, Prompt, Response, Utterance
 from serxbench.runs import Journal, Run, RunManifest
-from serxbench.stages.models import LocatedModel, load_adapter, locate_model
+from serxbench.stages.controls import Control, ReadingAdapter, SilentAdapter, control_id, shuffle_sound
+from serxbench.stages.models import LocatedModel, check_isolation, load_adapter, locate_model
 
 BACKEND = "transformers"
 DEFAULT_PARSER = "rules"
+
+#: What a model in a process of its own prints, in the run's folder; there only for such a model.
+WORKER_LOG = "worker.log"
+
+#: Clips, spread over the lengths in the corpus, on which a model has to show that it hears before it is asked.
+HEARING_PROBE_CLIPS = 4
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -30,8 +40,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class RespondRequest:
     """One model asked one prompt about one corpus.
 
-    device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send
-    audio of a corpus whose licence does not give it. cards: folders where a card's base may lie.
+    device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send audio of a
+    corpus whose licence does not give it. control: what the model gets in place of the sound. trust_remote_code: code
+    that comes with the weights may run, in the model's own environment. cards: folders where a card's base may lie.
     """
 
     card: ModelCard
@@ -44,6 +55,8 @@ class RespondRequest:
     device: str = "auto"
     dtype: str = "auto"
     may_upload: bool = False
+    control: Control | None = None
+    trust_remote_code: bool = False
     cards: tuple[Path, ...] = ()
 
 
@@ -55,16 +68,25 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     if request.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
     check_licence(request)
+    check_isolation(request.card, request.trust_remote_code)
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, request.card.dtype, device)
     model = locate_model(request.card, request.cards)
-    plan = plan_batches(request.corpus.utterances, request.batch_size)
+    utterances = request.corpus.utterances
+    if request.control == "shuffle":
+        utterances = shuffle_sound(utterances)
+    plan = plan_batches(utterances, request.batch_size)
     with runs.lock_folder(out):
         run = Run.start(out, _manifest(request, model, (device, dtype), plan))
         run.remember_corpus(request.corpus.data, request.corpus.root)
 
         if not run.file(runs.RESPONSES).is_file():
-            _compute(run, request, plan, lambda: load_adapter(model, device, dtype), progress)
+
+            def load() -> Adapter:
+                trusted, log = request.trust_remote_code, run.file(WORKER_LOG)
+                return load_adapter(model, device, dtype, trust_remote_code=trusted, log=log)
+
+            _compute(run, request, (utterances, plan), load, progress)
         else:
             progress.say(f"{out}: the responses are there already; nothing is asked again")
         Journal(run.file(runs.JOURNAL)).delete()
@@ -111,6 +133,7 @@ def _manifest(request: RespondRequest, model: LocatedModel, device_dtype: tuple[
         mode=request.mode,
         cot=request.cot,
         parser=getattr(find_adapter(request.card.adapter), "PARSER", DEFAULT_PARSER),
+        control=control_id(request.control),
         corpus=request.corpus.describe(),
         prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
         options=prompt.options,
@@ -134,21 +157,28 @@ def _device_name(device: str) -> str:
     return f"cuda:{torch.cuda.get_device_name(device)}"
 
 
-def _compute(run: Run, request: RespondRequest, plan: Plan, load: Callable[[], Adapter], progress: Progress) -> None:
+def _compute(
+    run: Run,
+    request: RespondRequest,
+    asked: tuple[Sequence[Utterance], Plan],
+    load: Callable[[], Adapter],
+    progress: Progress,
+) -> None:
     """Computes what the journal lacks, then writes responses.jsonl in corpus order."""
-    utterances = request.corpus.utterances
+    utterances, plan = asked
     journal = Journal(run.file(runs.JOURNAL))
     done = _finished(journal, plan, [utterance.id for utterance in utterances])
     if len(done) < len(plan.batches):
         n_done = sum(len(responses) for responses in done.values())
         began = time.perf_counter()
-        adapter = load()
+        adapter = _controlled(load(), request)
         run.note_timing(
             event="start",
             at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             n_done=n_done,
             seconds_loading=round(time.perf_counter() - began, 3),
         )
+        _prove_hearing(run, request, asked, adapter)
         progress.start("asking the model", total=len(utterances), done=n_done)
         try:
             wanted = (request.prompt, request.decoding)
@@ -160,6 +190,30 @@ def _compute(run: Run, request: RespondRequest, plan: Plan, load: Callable[[], A
             progress.finish()
     by_id = {response.id: response for responses in done.values() for response in responses}
     run.write_records(runs.RESPONSES, [by_id[utterance.id] for utterance in utterances])
+
+
+def _controlled(adapter: Adapter, request: RespondRequest) -> Adapter:
+    """The adapter, or the one that stands between it and the sound in a control run."""
+    if request.control == "silence":
+        return SilentAdapter(adapter)
+    if request.control == "transcript":
+        return ReadingAdapter(adapter, {u.id: u.transcript for u in request.corpus.utterances if u.transcript})
+    return adapter
+
+
+def _prove_hearing(
+    run: Run, request: RespondRequest, asked: tuple[Sequence[Utterance], Plan], adapter: Adapter
+) -> None:
+    """Stops the run with AdapterError if the model is deaf; notes beside the timings what the probe found."""
+    utterances, plan = asked
+    by_length = [n for number in sorted(plan.batches) if number != UNREADABLE for n in plan.batches[number]]
+    n_wanted = min(HEARING_PROBE_CLIPS, request.batch_size)
+    chosen = [by_length[n * len(by_length) // n_wanted] for n in range(n_wanted)] if by_length else []
+    paths = [path for n in dict.fromkeys(chosen) if (path := utterances[n].audio)]
+    clips = [clip for clip in read_ahead(paths) if isinstance(clip, Clip)]
+    found = check_hearing(adapter, clips, request.prompt)
+    if found is not None:
+        run.note_timing(event="heard", **dataclasses.asdict(found))
 
 
 def _finished(journal: Journal, plan: Plan, ids: list[str]) -> dict[int, list[Response]]:

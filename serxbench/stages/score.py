@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from serxbench import __version__, runs
 from serxbench.corpora import Corpus
 from serxbench.errors import MetricError, MissingStage, RunError
@@ -22,6 +24,7 @@ from serxbench.metrics import (
     human_contributions,
     krippendorff_alpha,
     matched_contributions,
+    soft_labels,
     totals,
 )
 from serxbench.records import STATUSES, Prediction, Response
@@ -40,7 +43,7 @@ from serxbench.stages.evaluation import (
 from serxbench.statistics import interval
 
 #: Of scores.json; raised by one when a change makes older files unreadable.
-SCHEMA = 1
+SCHEMA = 2
 
 
 def score(run: Run, corpus: Corpus | None = None, settings: Settings | None = None) -> dict[str, Any]:
@@ -91,11 +94,13 @@ def compute_scores(run: Run, corpus: Corpus, settings: Settings) -> dict[str, An
             "display_name": run.manifest.model["display_name"],
             "mode": run.manifest.mode,
             "cot": run.manifest.cot,
+            "control": run.manifest.control,
         },
         "corpus": {**corpus.describe(), "description": corpus.info.description},
         "answers": _answers(run.read_records(runs.RESPONSES, Response), predictions),
         "references": _references(found),
         "scores": list(_score_rows(found, settings)),
+        "soft": _soft(found),
     }
 
 
@@ -145,6 +150,26 @@ def _excluded(known: References) -> dict[str, int] | None:
         return dict(known.select("mv").excluded)
     except MetricError:
         return None
+
+
+def _soft(found: Evaluation) -> dict[str, Any]:
+    """How far the model's probabilities are from the annotators' votes; a `reason` where one of the two is not there.
+
+    Over every item with votes, whether or not they have a plurality. Other is a class on both sides. An item without an
+    answer is one where all votes are missed: no annotator ever votes for the last column.
+    """
+    rated = found.references.has_votes
+    if found.probabilities is None:
+        return {"reason": "not every answer has probabilities" if found.answered.any() else "there are no answers"}
+    if not rated.any():
+        return {"reason": "the corpus has no votes of single annotators"}
+    votes = np.column_stack([found.table.votes[rated], np.zeros(int(rated.sum()), dtype=np.intp)])
+    try:
+        scores = dataclasses.asdict(soft_labels(votes, probabilities=found.probabilities[rated]))
+    except MetricError as error:
+        return {"reason": str(error)}
+    del scores["samples"]
+    return {**scores, "n_unanswered": int((rated & ~found.answered).sum())}
 
 
 def _score_rows(found: Evaluation, settings: Settings) -> Iterator[dict[str, Any]]:

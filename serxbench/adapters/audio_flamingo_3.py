@@ -1,0 +1,99 @@
+"""Audio Flamingo 3: `AudioFlamingo3ForConditionalGeneration` with its own processor and chat template.
+
+What has to be right here, because getting it wrong gives scores that look normal:
+
+- each text takes exactly one clip; longer clips go in as windows of 30 s, of which the encoder hears one at a time,
+- every window is padded to 30 s and its padding masked: `input_features_mask` has to reach the model,
+- a clip over 10 minutes is cut by the processor with no more than a log line; here the record says so,
+- `decode(strip_prefix=True)` trims transcriptions, and would trim an answer that happens to look like one,
+- padding is on the left.
+
+The number of audio tokens in the prompt is compared with the number that the encoder will emit for every clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from serxbench.adapters import Loading
+from serxbench.adapters._generative import (
+    Generative,
+    check_audio_tokens,
+    check_prompt_style,
+    load_pretrained,
+    unloadable,
+)
+from serxbench.audio import SAMPLE_RATE
+from serxbench.errors import AdapterError
+from serxbench.records import Prompt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MODEL_TYPES = ("audioflamingo3",)
+
+#: The prompt styles that a card of this family may name. `chat` is the processor's own template.
+PROMPT_STYLES = ("chat",)
+
+
+def load(loading: Loading) -> AudioFlamingo3:
+    """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
+    import torch
+    from transformers import AudioFlamingo3ForConditionalGeneration, AutoProcessor
+
+    folder = loading.folder
+    check_prompt_style("audio_flamingo_3", loading.prompt_style, PROMPT_STYLES)
+    model = load_pretrained(
+        folder,
+        "Audio Flamingo 3",
+        lambda: AudioFlamingo3ForConditionalGeneration.from_pretrained(
+            folder, dtype=getattr(torch, loading.dtype), output_loading_info=True
+        ),
+    )
+    try:
+        processor = AutoProcessor.from_pretrained(folder)
+    except Exception as error:
+        raise unloadable(folder, "Audio Flamingo 3", error) from error
+    return AudioFlamingo3(model.to(loading.device), processor)
+
+
+class AudioFlamingo3(Generative):
+    """A loaded Audio Flamingo 3; see serxbench.adapters.Adapter."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model, processor, max_seconds=float(processor.max_audio_len))
+
+    def render(self, prompt: Prompt) -> str:
+        """The text that is tokenised for one clip: the chat template around the audio and the question."""
+        content = [{"type": "audio", "audio": "clip"}, {"type": "text", "text": prompt.text}]
+        rendered: str = self._processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return rendered
+
+    def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
+        """The model's keyword arguments; as many audio tokens in the prompt as the encoder will emit."""
+        inputs = self._processor(
+            text=[self.render(prompt)] * len(waveforms),
+            audio=list(waveforms),
+            text_kwargs={"padding": True},
+            audio_kwargs={"sampling_rate": SAMPLE_RATE, "padding": "max_length"},
+        )
+        # The encoder halves the frames of a window by a convolution and again by pooling: 25 tokens a second.
+        frames = inputs["input_features_mask"].sum(-1)
+        of_windows = ((frames - 1) // 2 + 1 - 2) // 2 + 1
+        wanted = self._sum_windows(of_windows, waveforms)
+        check_audio_tokens((inputs["input_ids"] == self._model.config.audio_token_id).sum(-1), wanted)
+        return inputs
+
+    def _sum_windows(self, of_windows: Any, waveforms: Sequence[NDArray[np.float32]]) -> Any:
+        """What belongs to each clip, from what belongs to each of its windows."""
+        import torch
+
+        samples = self._processor.feature_extractor.n_samples
+        windows = [-(-len(waveform) // samples) for waveform in waveforms]
+        if len(of_windows) != sum(windows):
+            raise AdapterError(f"the processor made {len(of_windows)} windows of sound; wanted {sum(windows)}")
+        return torch.stack([part.sum() for part in of_windows.split(windows)])
