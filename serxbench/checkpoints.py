@@ -39,7 +39,10 @@ def locate_checkpoint(card: ModelCard) -> Checkpoint:
 
 def is_here(card: ModelCard) -> bool:
     """Whether the card's weights are on this machine already; nothing is downloaded."""
-    return card.repository == NO_WEIGHTS or card.folder is not None or _cached(card) is not None
+    if card.repository == NO_WEIGHTS:
+        # An adapter of a base without weights of its own is one that nobody has published.
+        return card.base is None
+    return card.folder is not None or _cached(card) is not None
 
 
 def hash_folder(folder: Path) -> str:

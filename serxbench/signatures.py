@@ -19,7 +19,7 @@ def signature_of(
     """Part → value, in the order in which it is printed. Hashes are shortened to 8 hex digits."""
     corpus, engine = manifest.corpus, manifest.engine
     return {
-        "model": f"{manifest.model['name']}@{_short(manifest.model.get('revision'))}",
+        "model": _model(manifest.model),
         **({"settings": _hash(json.dumps(settings, sort_keys=True))} if (settings := _settings(manifest)) else {}),
         **({"control": manifest.control} if manifest.control else {}),
         "prompt": f"{manifest.prompt['name']}@{_short(manifest.prompt['sha256'])}"
@@ -41,6 +41,14 @@ def signature_of(
         "batch": str(engine.get("batch_size", "n/a")),
         "serxbench": manifest.serxbench,
     }
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """name@revision, `+` the model it builds on, `/` the prompt style where it is not the usual one."""
+    own = f"{model['name']}@{_short(model.get('revision'))}"
+    base = f"+{_model(model['base'])}" if model.get("base") else ""
+    style = model.get("prompt_style")
+    return f"{own}{base}{f'/{style}' if style not in (None, 'chat') else ''}"
 
 
 def _settings(manifest: RunManifest) -> list[Any]:

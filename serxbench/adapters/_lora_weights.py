@@ -105,12 +105,10 @@ def _inject(model: Any, config: Mapping[str, Any], modules: Mapping[str, str]) -
     from peft import LoraConfig
     from peft.tuners.lora import LoraModel
 
+    # The patterns of the training know the modules by its names; one exact pattern a module replaces them.
     patterns: dict[str, Any] = {
-        # The patterns of the training know the modules by its names; one exact pattern a module replaces them.
-        name: {
-            f"^{re.escape(module)}": _look_up(config[name], path, config.get(of_all, 8)) for module, path in modules.items()
-        }
-        for name, of_all in (("rank_pattern", "r"), ("alpha_pattern", "lora_alpha"))
+        name: {f"^{re.escape(module)}": _look_up(config[name], path, of_all) for module, path in modules.items()}
+        for name, of_all in (("rank_pattern", config.get("r", 8)), ("alpha_pattern", config.get("lora_alpha", 8)))
         if config.get(name)
     }
     kept = ("r", "lora_alpha", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")

@@ -49,7 +49,9 @@ def load(loading: Loading) -> Phi4Multimodal:
     """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
     check_prompt_style("phi4_multimodal", loading.prompt_style, PROMPT_STYLES)
     if importlib.util.find_spec("peft") is None:
-        raise AdapterError("phi4_multimodal needs the package peft for its speech adapter: pip install peft")
+        raise AdapterError(
+            "phi4_multimodal needs the package peft for its speech adapter: pip install 'serxbench[lora]'"
+        )
     import torch
     from transformers import Phi4MultimodalForCausalLM
 

@@ -174,8 +174,6 @@ def split_line(line: str, labels: LabelMap) -> Annotation | None:
     attributes: list[str] = []
     while rest and _letter(rest[-1]) in _ATTRIBUTES:
         attributes.insert(0, rest.pop())
-    while len(rest) > 1 and rest[-1].lower() in MISSING:
-        rest.pop()
     if not rest:
         return None
     length = _primary_length(rest, labels)
@@ -195,15 +193,19 @@ def _letter(part: str) -> str:
 def _primary_length(parts: list[str], labels: LabelMap) -> int:
     """How many parts are the primary emotion: several only where the text of an Other has `;` in it.
 
-    Then the secondary emotions begin at the first part that begins with one of the known tags.
+    Then the secondary emotions are what begins with one of the known tags, or a last part that says there are none.
     """
     if len(parts) < 3 or not parts[0].lower().startswith("other"):
         return 1
-    for place, part in enumerate(parts[1:], start=1):
-        tag = part.partition(",")[0]
-        if labels.find(tag) or tag.lower().startswith("other"):
+    for place, part in enumerate(parts[1:-1], start=1):
+        if _is_tag(part.partition(",")[0], labels):
             return place
-    return len(parts)
+    last = parts[-1].partition(",")[0]
+    return len(parts) - (last.lower() in MISSING or _is_tag(last, labels))
+
+
+def _is_tag(text: str, labels: LabelMap) -> bool:
+    return labels.find(text) is not None or text.lower().startswith("other")
 
 
 def _rows_of(path: Path) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from serxbench.catalog import list_cards, read_card
 from serxbench.checkpoints import is_here
-from serxbench.workers.environments import read_environment
+from serxbench.workers.environments import STATES, read_environment
 
 State = Literal["ok", "missing", "broken"]
 
@@ -136,5 +136,5 @@ def _environments() -> Iterator[Finding]:
         if environment.state == "ready":
             yield Finding(what=f"environment {name}", state="ok", found=str(environment.folder))
         else:
-            found = {"missing": "has not been built", "unfinished": "was not built to its end"}[environment.state]
+            found = STATES[environment.state]
             yield Finding(what=f"environment {name}", state="missing", found=found, mend=f"serxbench env build {name}")

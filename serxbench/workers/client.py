@@ -169,7 +169,7 @@ class WorkerAdapter:
         message = {"type": "load", "protocol": protocol.VERSION, **self._request}
         try:
             return self._send({**message, "scratch": str(self._process.scratch)}, launch.limits.load)
-        except (WorkerDied, ModelFailed) as error:
+        except BaseException as error:
             self._process.end()
             self._process = None
             if isinstance(error, ModelFailed):

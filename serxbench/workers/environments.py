@@ -31,7 +31,15 @@ from typing import IO, Any, Literal
 from serxbench.errors import AdapterError, DefinitionError, UnknownName
 from serxbench.runs import hash_file
 
-State = Literal["ready", "missing", "unfinished"]
+State = Literal["ready", "missing", "unfinished", "building"]
+
+#: How messages say it.
+STATES: dict[State, str] = {
+    "ready": "is ready",
+    "missing": "has not been built",
+    "unfinished": "was not built to its end",
+    "building": "is being built",
+}
 
 DESCRIPTION = "environment.json"
 MODELS = Path(__file__).parent / "models"
@@ -98,7 +106,13 @@ class Environment:
         """Whether it can be used. One whose base interpreter has gone from the machine is unfinished."""
         if not self.folder.is_dir():
             return "missing"
-        return "ready" if (self.folder / DESCRIPTION).is_file() and self.interpreter.exists() else "unfinished"
+        if (self.folder / DESCRIPTION).is_file() and self.interpreter.exists():
+            return "ready"
+        try:
+            with hold(self.folder, alone=False):
+                return "unfinished"
+        except AdapterError:
+            return "building"
 
     def packages(self) -> dict[str, str]:
         """What is installed in it: name → version. Raises AdapterError if it has not been built."""
@@ -108,10 +122,10 @@ class Environment:
 
     def check_built(self) -> None:
         """Raises AdapterError with the command that builds it."""
-        if self.state != "ready":
-            what = "has not been built" if self.state == "missing" else "was not built to its end"
+        state = self.state
+        if state != "ready":
             raise AdapterError(
-                f"'{self.card}' runs in a virtual environment of its own, and that {what} on this machine "
+                f"'{self.card}' runs in a virtual environment of its own, and that {STATES[state]} on this machine "
                 f"({self.folder}). Build it with: serxbench env build {self.card}"
             )
 
@@ -176,8 +190,10 @@ def built_for(card: str) -> list[Path]:
 @contextlib.contextmanager
 def hold(folder: Path, *, alone: bool) -> Iterator[IO[str]]:
     """Holds an environment: shared for using it, alone for building or removing it. Raises AdapterError at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("a") as file:
+    lock = folder.with_name(f"{folder.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # Whoever only uses an environment may not be allowed to write there.
+    with lock.open("r" if lock.is_file() and not alone else "a") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
