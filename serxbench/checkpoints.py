@@ -9,12 +9,10 @@ from pathlib import Path
 
 from serxbench.catalog import ModelCard
 from serxbench.errors import AdapterError
-from serxbench.runs import hash_file
+from serxbench.hashing import hash_folder
 
 #: The repository of a card whose adapter needs none; its settings stand for the weights.
 NO_WEIGHTS = "none"
-
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".json", ".jinja", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +41,6 @@ def is_here(card: ModelCard) -> bool:
         # An adapter of a base without weights of its own is one that nobody has published.
         return card.base is None
     return card.folder is not None or _cached(card) is not None
-
-
-def hash_folder(folder: Path) -> str:
-    """`sha256:…` over the names and bytes of what a model is loaded from (weights, configuration, tokenizer)."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _WEIGHTS and path.is_file():
-            digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _cached(card: ModelCard) -> Path | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from serxbench.errors import ManifestMismatch, MissingStage, RunError, RunLocked
+from serxbench.hashing import hash_file
 from serxbench.records import JsonRecord
 
 RecordT = TypeVar("RecordT", bound=JsonRecord)
@@ -299,9 +299,3 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

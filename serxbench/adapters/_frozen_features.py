@@ -9,7 +9,6 @@ Clips are computed one by one, so no clip's features depend on its neighbours or
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,12 @@ from serxbench.adapters._generative import MIN_SECONDS, load_pretrained, unloada
 from serxbench.adapters._waveforms import hush_masks, shortest_clip
 from serxbench.audio import SAMPLE_RATE
 from serxbench.errors import AdapterError
-from serxbench.runs import hash_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EGEMAPS = "egemaps"
 SSL = "ssl"
-
-_FINGERPRINTED = (".safetensors", ".bin", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +114,6 @@ class Egemaps:
     def compute(self, waveform: NDArray[np.float32]) -> NDArray[np.float64]:
         """(88,)"""
         return _finite(self._smile.process_signal(waveform, SAMPLE_RATE).to_numpy(dtype=np.float64)[0])
-
-
-def fingerprint(folder: Path) -> str:
-    """sha256 over an encoder's weights and configuration: a probe fits the very model that it was fitted on."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _FINGERPRINTED and path.is_file():
-            digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _finite(features: NDArray[np.float64]) -> NDArray[np.float64]:

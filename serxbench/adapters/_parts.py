@@ -8,21 +8,17 @@ A part is pinned, or the run's manifest would not say which weights answered:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from serxbench.errors import AdapterError
-from serxbench.runs import hash_file
+from serxbench.hashing import hash_folder
 
 _HUB = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 #: What is downloaded: weights once and in one format.
 _WANTED = ("*.json", "*.jinja", "*.txt", "*.model", "model.safetensors", "model-*.safetensors")
-
-#: What a part is loaded from, and hashed by.
-_HASHED = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
 def locate_part(spec: object, folder: Path, setting: str) -> Path:
@@ -35,7 +31,7 @@ def locate_part(spec: object, folder: Path, setting: str) -> Path:
     path, _, pin = spec.partition("@")
     local = folder / Path(path).expanduser()
     if local.is_dir():
-        found = _hash(local)
+        found = hash_folder(local)
         if pin == found:
             return local
         if not pin:
@@ -48,14 +44,6 @@ def locate_part(spec: object, folder: Path, setting: str) -> Path:
             f"settings.{setting}: '{spec}' is no folder ({local}) and names no commit; pin one: {path}@<40 hex digits>"
         )
     raise AdapterError(f"settings.{setting}: '{spec}' is no folder ({local}) and no hub repository at a commit")
-
-
-def _hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _HASHED and path.is_file():
-            digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _from_hub(repository: str, revision: str, setting: str) -> Path:

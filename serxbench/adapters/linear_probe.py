@@ -19,9 +19,10 @@ import numpy as np
 
 from serxbench.adapters import Loading
 from serxbench.adapters import _classifier as classifier
-from serxbench.adapters._frozen_features import SSL, Features, FeatureSettings, fingerprint, load_features
+from serxbench.adapters._frozen_features import SSL, Features, FeatureSettings, load_features
 from serxbench.adapters._generative import check_prompt_style, unloadable
 from serxbench.errors import AdapterError
+from serxbench.hashing import hash_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def load(loading: Loading) -> LinearProbe:
             raise AdapterError(
                 f"{folder}: the probe needs its encoder, which its card names; give --model one of: {cards}"
             )
-        if fingerprint(encoder) != probe.encoder:
+        if hash_folder(encoder) != probe.encoder:
             raise AdapterError(
                 f"{encoder}: is not the encoder that {folder} was fitted on (other weights or configuration)"
             )

@@ -17,6 +17,7 @@ from serxbench.catalog import Mode
 from serxbench.corpora import Corpus
 from serxbench.emotions import options_of
 from serxbench.errors import CorpusError, UnknownName, UsageError
+from serxbench.hashing import hash_file
 from serxbench.records import Response
 from serxbench.runs import Run, RunManifest
 
@@ -108,6 +109,6 @@ def _manifest(file: Path, model: str, mode: tuple[Mode, bool], corpus: Corpus, c
         cot=cot,
         corpus=corpus.describe(),
         options=options_of(corpus.labels) if form == "closed" else None,
-        engine={"backend": "import", "file_sha256": runs.hash_file(file), "column": column},
+        engine={"backend": "import", "file_sha256": hash_file(file), "column": column},
         parser="identity" if column == "label" else "rules",
     )

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from serxbench.adapters._frozen_features import EGEMAPS, SSL, Features, FeatureSettings, fingerprint, load_features
+from serxbench.adapters._frozen_features import EGEMAPS, SSL, Features, FeatureSettings, load_features
 from serxbench.adapters.linear_probe import Probe
 from serxbench.audio import SAMPLE_RATE, read_audio
 from serxbench.catalog import ModelCard
 from serxbench.checkpoints import Checkpoint, locate_checkpoint
 from serxbench.corpora import Corpus
 from serxbench.errors import AudioError, CorpusError, UsageError
+from serxbench.hashing import hash_folder
 from serxbench.metrics import references, vote_table
 from serxbench.progress import Progress
 from serxbench.records import Utterance
@@ -96,7 +97,7 @@ def fit_probe(request: ProbeRequest, out: Path, progress: Progress) -> dict[str,
         mean=fitted.mean,
         scale=fitted.scale,
         features=settings,
-        encoder=fingerprint(folder) if folder else None,
+        encoder=hash_folder(folder) if folder else None,
         fitted_on={
             key: report[key] for key in ("corpus", "n", "n_speakers", "left_out", "support", "c", "class_weight")
         },

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from serxbench.errors import AdapterError, DefinitionError, UnknownName
-from serxbench.runs import hash_file
+from serxbench.hashing import hash_file
 
 State = Literal["ready", "missing", "unfinished", "building"]
 

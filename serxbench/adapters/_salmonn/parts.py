@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serxbench.errors import AdapterError
-from serxbench.runs import hash_file
+from serxbench.hashing import hash_file
 
 #: What is downloaded of a repository: weights once and in one format, no TensorFlow or Flax copies of them.
 _WANTED_FILES = {
