@@ -28,7 +28,8 @@ import torch
 from serxbench.audio import SAMPLE_RATE
 from serxbench.catalog import load_prompt
 from serxbench.emotions import EMOTIONS
-from serxbench.engines.transformers import generate_batches, plan_batches
+from serxbench.engines import plan_batches
+from serxbench.engines.transformers import generate_batches
 from serxbench.records import Decoding, Utterance
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -173,8 +173,7 @@ class Classifier:
         return np.asarray(self.logits([self._cut(clip) for clip in clips]), dtype=np.float32)
 
     def _cut(self, clip: Clip) -> NDArray[np.float32]:
-        endless = self.max_seconds == float("inf")
-        return clip.waveform if endless else clip.waveform[: int(self.max_seconds * SAMPLE_RATE)]
+        return clip.waveform[: int(self.max_seconds * SAMPLE_RATE)]
 
     def _response(self, id: str, clip: Clip, logits: NDArray[np.float64] | None, prompt: Prompt) -> Response:
         known = describe_clip(clip, self.max_seconds)

@@ -7,17 +7,12 @@ speech shows its models neither.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from serxbench.adapters._generative import check_audio_tokens, unloadable
 from serxbench.errors import AdapterError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +33,20 @@ class SpeechProcessor:
         )
         return rendered
 
+    def placeholder(self, audio_token: int) -> str:
+        """The text of the token that stands for sound. Raises AdapterError if the tokenizer has no such token."""
+        token = self.tokenizer.convert_ids_to_tokens(audio_token)
+        if token is None:
+            raise AdapterError(f"the model's token for sound is {audio_token}; the tokenizer has {len(self.tokenizer)}")
+        return str(token)
+
     def tokenize(self, text: str, audio_token: int, wanted: Any) -> dict[str, Any]:
         """Token ids and mask of a batch, padded on the left, of `text` with each clip's audio tokens in it.
 
         wanted: how many the encoder gives for each clip, integer tensor of shape (clips,). Raises AdapterError unless
         the tokens hold exactly as many: else the sound would not reach the model.
         """
-        placeholder = self.tokenizer.convert_ids_to_tokens(audio_token)
+        placeholder = self.placeholder(audio_token)
         if (places := text.count(placeholder)) != 1:
             raise AdapterError(f"the prompt has {places} places for the sound ({placeholder}); wanted one")
         texts = [text.replace(placeholder, placeholder * n) for n in wanted.tolist()]
@@ -73,18 +75,3 @@ def _read_template(folder: Path) -> str | None:
     if newer.is_file():
         return newer.read_text(encoding="utf-8")
     return str(json.loads(older.read_text(encoding="utf-8"))["chat_template"]) if older.is_file() else None
-
-
-def stack_features(features: Sequence[Any]) -> dict[str, Any]:
-    """Features of shape (mels, frames), one a clip → `input_features` padded on the right, `feature_attention_mask`."""
-    import torch
-
-    frames = torch.tensor([each.shape[-1] for each in features])
-    padded = torch.nn.utils.rnn.pad_sequence([each.T for each in features], batch_first=True)
-    mask = torch.arange(padded.shape[1]) < frames[:, None]
-    return {"input_features": padded.transpose(1, 2), "feature_attention_mask": mask.long()}
-
-
-def longest(waveforms: Sequence[NDArray[np.float32]]) -> int:
-    """The number of samples of the longest."""
-    return max(len(waveform) for waveform in waveforms)

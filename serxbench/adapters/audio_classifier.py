@@ -9,7 +9,7 @@ What has to be right here, because getting it wrong gives scores that look norma
 
 Settings of a card, besides those of serxbench.adapters._classifier:
 
-    max_seconds: 30    of which no more is heard; without it a clip is heard whole (Whisper: what its window holds)
+    max_seconds: 30    of a clip no more is heard; without it all that the harness reads (Whisper: its window)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from serxbench.adapters import Loading
 from serxbench.adapters import _classifier as classifier
 from serxbench.adapters._generative import MIN_SECONDS, check_prompt_style, load_pretrained, unloadable
 from serxbench.adapters._waveforms import hush_masks, in_batches, may_share_a_batch, shortest_clip
-from serxbench.audio import SAMPLE_RATE
+from serxbench.audio import MAX_SECONDS_READ, SAMPLE_RATE
 from serxbench.errors import AdapterError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class AudioClassifier(classifier.Classifier):
     def __init__(self, model: Any, extractor: Any, policy: classifier.LabelPolicy, settings: Mapping[str, Any]) -> None:
         config = model.config
         hears_samples = hasattr(config, "conv_kernel")
-        window = float("inf") if hears_samples else extractor.n_samples / SAMPLE_RATE
+        window = MAX_SECONDS_READ if hears_samples else extractor.n_samples / SAMPLE_RATE
         least = shortest_clip(config) if hears_samples else int(MIN_SECONDS * SAMPLE_RATE)
         super().__init__(policy, least, min(window, _max_seconds(settings)))
         self._model = model
@@ -100,7 +100,7 @@ class AudioClassifier(classifier.Classifier):
 
 
 def _max_seconds(settings: Mapping[str, Any]) -> float:
-    value = settings.get("max_seconds", float("inf"))
+    value = settings.get("max_seconds", MAX_SECONDS_READ)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise AdapterError(f"settings.max_seconds must be a number of seconds above 0; found {value!r}")
     return float(value)

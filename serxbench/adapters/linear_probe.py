@@ -58,7 +58,7 @@ class Probe:
     fitted_on: dict[str, Any]
 
     def logits(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(clips, classes) of (clips, features): weights · (x − mean) / scale + intercepts."""
+        """(…, classes) of (…, features): weights · (x − mean) / scale + intercepts."""
         return np.asarray((features - self.mean) / self.scale @ self.weights.T + self.intercepts)
 
     def save(self, folder: Path) -> None:
@@ -136,4 +136,5 @@ class LinearProbe(classifier.Classifier):
 
     def logits(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """(clips, classes); a clip's row does not depend on the other clips."""
-        return self._probe.logits(np.stack([self._features.compute(waveform) for waveform in waveforms]))
+        # Row by row: the last digits of a matrix product depend on the number of its rows.
+        return np.stack([self._probe.logits(self._features.compute(waveform)) for waveform in waveforms])

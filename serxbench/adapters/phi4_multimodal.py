@@ -126,8 +126,7 @@ class Phi4Multimodal(Generative):
 
     def render(self, prompt: Prompt) -> str:
         """The text that is tokenised for one clip."""
-        placeholder = self._processor.tokenizer.convert_ids_to_tokens(self._audio_token)
-        return f"<|user|>{placeholder}{prompt.text}<|end|><|assistant|>"
+        return f"<|user|>{self._processor.placeholder(self._audio_token)}{prompt.text}<|end|><|assistant|>"
 
     def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
         """Embeddings with the sound in its place, each clip encoded by itself, padded on the left, and their mask."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
 from serxbench.adapters._generative import Generative, check_prompt_style, load_pretrained
-from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor, longest
+from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor
 from serxbench.audio import SAMPLE_RATE
 from serxbench.records import Prompt
 
@@ -69,7 +69,7 @@ class Qwen25Omni(Generative):
             list(waveforms),
             sampling_rate=SAMPLE_RATE,
             padding="max_length",
-            max_length=_samples_beyond(longest(waveforms)),
+            max_length=_samples_beyond(max(map(len, waveforms))),
             return_attention_mask=True,
             return_tensors="pt",
         )

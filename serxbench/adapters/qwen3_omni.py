@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
 from serxbench.adapters._generative import Generative, check_prompt_style, load_pretrained
-from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor, stack_features
+from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor
 from serxbench.audio import MAX_SECONDS_READ, SAMPLE_RATE
 from serxbench.records import Prompt
 
@@ -77,7 +77,7 @@ class Qwen3Omni(Generative):
 
     def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
         """The model's keyword arguments; as many audio tokens in the prompt as the encoder will emit."""
-        features = stack_features([self._features(waveform) for waveform in waveforms])
+        features = _stack([self._features(waveform) for waveform in waveforms])
         wanted = self._audio_tokens(features["feature_attention_mask"].sum(-1))
         tokens = self._processor.tokenize(self.render(prompt), self._model.config.audio_token_id, wanted)
         return {**tokens, **features}
@@ -91,6 +91,16 @@ class Qwen3Omni(Generative):
     def _audio_tokens(self, frames: Any) -> Any:
         """What the encoder emits: three convolutions halve each window of frames (13 tokens of 100 frames)."""
         return frames // self._window * _halved(self._window) + _halved(frames % self._window)
+
+
+def _stack(features: Sequence[Any]) -> dict[str, Any]:
+    """Features of shape (mels, frames), one a clip → `input_features` padded on the right, `feature_attention_mask`."""
+    import torch
+
+    frames = torch.tensor([each.shape[-1] for each in features])
+    padded = torch.nn.utils.rnn.pad_sequence([each.T for each in features], batch_first=True)
+    mask = torch.arange(padded.shape[1]) < frames[:, None]
+    return {"input_features": padded.transpose(1, 2), "feature_attention_mask": mask.long()}
 
 
 def _halved(frames: Any) -> Any:

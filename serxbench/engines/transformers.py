@@ -8,79 +8,67 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
 
 from serxbench.adapters import Adapter
-from serxbench.audio import Clip, probe_audio, read_ahead
+from serxbench.audio import Clip, read_ahead
+from serxbench.engines import UNREADABLE, Asked, Batch, Plan, Starting, failure, plan_batches
+from serxbench.engines._hearing import prove_hearing
 from serxbench.errors import AdapterError, AudioError
 from serxbench.records import Decoding, Prompt, Response, Utterance
-
-#: Batch 0 of every plan holds the clips whose header cannot be read; no model sees them.
-UNREADABLE = 0
 
 #: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
 
-_PROBING_THREADS = 4
 _BATCHES_AHEAD = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Which utterances are computed together.
-
-    batches: number → positions in the corpus. unreadable: position → why that clip is in batch 0.
-    seconds: position → length of the clip.
-    """
-
-    batches: Mapping[int, tuple[int, ...]]
-    unreadable: Mapping[int, str]
-    seconds: Mapping[int, float]
-
-    def sha256(self) -> str:
-        """The hash of the plan; equal on every machine where the same files are readable."""
-        return hashlib.sha256(json.dumps(sorted(self.batches.items())).encode()).hexdigest()
+def start(starting: Starting) -> TransformersEngine:
+    """The engine of this process."""
+    return TransformersEngine(starting)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """A finished batch: its responses, and how long it took.
+class TransformersEngine:
+    """The model's adapter in this process (or in its card's own, behind the same interface); see serxbench.engines."""
 
-    raised: what the model raised on single clips. halved: why the batch had to be computed in parts.
-    """
+    def __init__(self, starting: Starting) -> None:
+        self._starting = starting
 
-    number: int
-    responses: list[Response]
-    seconds_waiting: float
-    seconds_generating: float
-    raised: tuple[str, ...] = ()
-    halved: tuple[str, ...] = ()
+    def describe(self) -> dict[str, Any]:
+        """Device, number format, batch size and the packages that compute."""
+        loading = self._starting.loading
+        return {
+            "backend": "transformers",
+            "dtype": loading.dtype,
+            "device": _device_name(loading.device),
+            "batch_size": self._starting.batch_size,
+            "versions": {name: version(name) for name in ("torch", "transformers", "soundfile", "soxr")},
+        }
+
+    def plan(self, utterances: Sequence[Utterance]) -> Plan:
+        """Batches of clips of like length."""
+        return plan_batches(utterances, self._starting.batch_size)
+
+    def answer(self, asked: Asked) -> Iterator[Batch]:
+        """Loads the model, has it prove that it hears, and generates."""
+        began = time.perf_counter()
+        adapter = self._starting.load()
+        asked.note({"event": "loaded", "seconds": round(time.perf_counter() - began, 3)})
+        prove_hearing(adapter, asked, self._starting.batch_size)
+        request = (asked.prompt, asked.decoding)
+        yield from generate_batches(adapter, asked.utterances, asked.plan, asked.done, request)
 
 
-def plan_batches(utterances: Sequence[Utterance], batch_size: int) -> Plan:
-    """The plan for a corpus. Reads headers only."""
-    with ThreadPoolExecutor(_PROBING_THREADS) as pool:
-        probed = list(pool.map(_seconds_or_reason, utterances))
-    seconds = {n: found for n, found in enumerate(probed) if isinstance(found, float)}
-    unreadable = {n: found for n, found in enumerate(probed) if isinstance(found, str)}
-    order = sorted(seconds, key=lambda n: (seconds[n], n))
-    batches = {UNREADABLE: tuple(unreadable)} if unreadable else {}
-    for number, start in enumerate(range(0, len(order), batch_size), start=1):
-        batches[number] = tuple(order[start : start + batch_size])
-    return Plan(batches=batches, unreadable=unreadable, seconds=seconds)
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return device
+    import torch
 
-
-def _seconds_or_reason(utterance: Utterance) -> float | str:
-    if utterance.audio is None:
-        return "the corpus lists no audio file for it"
-    try:
-        return probe_audio(utterance.audio).seconds
-    except AudioError as error:
-        return str(error)
+    return f"cuda:{torch.cuda.get_device_name(device)}"
 
 
 def generate_batches(
@@ -95,7 +83,7 @@ def generate_batches(
     Raises AdapterError if the model raised on each of the first clips it was given: it would do so on all of them.
     """
     if UNREADABLE in plan.batches and UNREADABLE not in done:
-        failed = [_failure(utterances[n].id, reason) for n, reason in plan.unreadable.items()]
+        failed = [failure(utterances[n].id, reason) for n, reason in plan.unreadable.items()]
         yield Batch(number=UNREADABLE, responses=failed, seconds_waiting=0.0, seconds_generating=0.0)
     waiting = [number for number in plan.batches if number != UNREADABLE and number not in done]
     n_answered = n_raised = 0
@@ -128,7 +116,7 @@ def _run_batch(
     for utterance in members:
         clip = next(stream)
         if isinstance(clip, AudioError):
-            responses[utterance.id] = _failure(utterance.id, str(clip))
+            responses[utterance.id] = failure(utterance.id, str(clip))
         else:
             clips[utterance.id] = clip
     loaded = time.perf_counter()
@@ -169,7 +157,7 @@ def _generate(
         reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
         if len(ids) == 1:
             trouble.raised.append(reason)
-            return [replace(_failure(ids[0], reason), audio_seconds=round(clips[0].seconds, 4))]
+            return [replace(failure(ids[0], reason), audio_seconds=round(clips[0].seconds, 4))]
         trouble.halved.append(f"batch of {len(ids)} failed ({reason}) and was halved")
     half = len(ids) // 2
     return [
@@ -183,7 +171,3 @@ def _free_memory() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _failure(id: str, reason: str) -> Response:
-    return Response(id=id, stop="error", error=reason)

@@ -7,7 +7,7 @@ shuffled sound to the corpus's shares, on the transcript to the words.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -80,7 +80,7 @@ class ReadingAdapter:
     transcripts: id → what was said. An utterance without one has no answer.
     """
 
-    def __init__(self, adapter: Adapter, transcripts: dict[str, str]) -> None:
+    def __init__(self, adapter: Adapter, transcripts: Mapping[str, str]) -> None:
         read = getattr(adapter, "read", None)
         if read is None:
             raise AdapterError(

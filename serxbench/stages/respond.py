@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from serxbench import __version__, runs
-from serxbench.adapters import Adapter, find_adapter
-from serxbench.audio import Clip, read_ahead
+from serxbench.adapters import Adapter, Loading, find_adapter
 from serxbench.catalog import Mode, ModelCard
 from serxbench.corpora import Corpus
-from serxbench.engines.hearing import check_hearing
-from serxbench.engines.transformers import UNREADABLE, Batch, Plan, generate_batches, plan_batches
+from serxbench.engines import Asked, Batch, Engine, Plan, Starting, find_backend
 from serxbench.errors import AdapterError, RunError, UsageError
 from serxbench.progress import Progress
 from serxbench.records import Decoding, Prompt, Response, Utterance
@@ -24,14 +22,10 @@ from serxbench.runs import Journal, Run, RunManifest
 from serxbench.stages.controls import Control, ReadingAdapter, SilentAdapter, control_id, shuffle_sound
 from serxbench.stages.models import LocatedModel, check_isolation, load_adapter, locate_model
 
-BACKEND = "transformers"
 DEFAULT_PARSER = "rules"
 
 #: What a model in a process of its own prints, in the run's folder; there only for such a model.
 WORKER_LOG = "worker.log"
-
-#: Clips, spread over the lengths in the corpus, on which a model has to show that it hears before it is asked.
-HEARING_PROBE_CLIPS = 4
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -40,6 +34,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class RespondRequest:
     """One model asked one prompt about one corpus.
 
+    backend: how it is computed, with options that only it understands.
     device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send audio of a
     corpus whose licence does not give it. control: what the model gets in place of the sound. trust_remote_code: code
     that comes with the weights may run, in the model's own environment. cards: folders where a card's base may lie.
@@ -52,6 +47,8 @@ class RespondRequest:
     corpus: Corpus
     decoding: Decoding
     batch_size: int
+    backend: str = "transformers"
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
     may_upload: bool = False
@@ -75,22 +72,57 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     utterances = request.corpus.utterances
     if request.control == "shuffle":
         utterances = shuffle_sound(utterances)
-    plan = plan_batches(utterances, request.batch_size)
     with runs.lock_folder(out):
-        run = Run.start(out, _manifest(request, model, (device, dtype), plan))
+        engine = start_engine(request, model, model.loading(device, dtype), out / WORKER_LOG)
+        plan = engine.plan(utterances)
+        run = Run.start(out, _manifest(request, model, engine, plan))
         run.remember_corpus(request.corpus.data, request.corpus.root)
-
         if not run.file(runs.RESPONSES).is_file():
-
-            def load() -> Adapter:
-                trusted, log = request.trust_remote_code, run.file(WORKER_LOG)
-                return load_adapter(model, device, dtype, trust_remote_code=trusted, log=log)
-
-            _compute(run, request, (utterances, plan), load, progress)
+            _compute(run, request, engine, (utterances, plan), progress)
         else:
             progress.say(f"{out}: the responses are there already; nothing is asked again")
         Journal(run.file(runs.JOURNAL)).delete()
     return run
+
+
+def start_engine(request: RespondRequest, model: LocatedModel, loading: Loading, log: Path) -> Engine:
+    """The backend that was asked for; nothing is loaded yet."""
+    load = functools.partial(
+        _load, model, loading, request.control, _transcripts(request), request.trust_remote_code, log
+    )
+    card = request.card
+    starting = Starting(
+        name=card.name,
+        adapter=card.adapter,
+        repository=card.repository,
+        loading=loading,
+        load=load,
+        batch_size=request.batch_size,
+        options=request.backend_options,
+    )
+    engine: Engine = find_backend(request.backend).start(starting)
+    return engine
+
+
+def _load(
+    model: LocatedModel,
+    loading: Loading,
+    control: Control | None,
+    transcripts: Mapping[str, str] | None,
+    trust_remote_code: bool,
+    log: Path,
+) -> Adapter:
+    """The adapter, or the one that stands between it and the sound in a control run."""
+    adapter = load_adapter(model, loading.device, loading.dtype, trust_remote_code=trust_remote_code, log=log)
+    if control == "silence":
+        return SilentAdapter(adapter)
+    return adapter if transcripts is None else ReadingAdapter(adapter, transcripts)
+
+
+def _transcripts(request: RespondRequest) -> dict[str, str] | None:
+    if request.control != "transcript":
+        return None
+    return {u.id: u.transcript for u in request.corpus.utterances if u.transcript}
 
 
 def check_licence(request: RespondRequest) -> None:
@@ -124,9 +156,8 @@ def choose_dtype(asked: str, card: str, device: str) -> str:
     return "bfloat16" if device.startswith("cuda") else "float32"
 
 
-def _manifest(request: RespondRequest, model: LocatedModel, device_dtype: tuple[str, str], plan: Plan) -> RunManifest:
+def _manifest(request: RespondRequest, model: LocatedModel, engine: Engine, plan: Plan) -> RunManifest:
     prompt = request.prompt
-    device, dtype = device_dtype
     return RunManifest(
         serxbench=__version__,
         model=model.describe(),
@@ -138,51 +169,34 @@ def _manifest(request: RespondRequest, model: LocatedModel, device_dtype: tuple[
         prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
         options=prompt.options,
         decoding=dataclasses.asdict(request.decoding),
-        engine={
-            "backend": BACKEND,
-            "dtype": dtype,
-            "device": _device_name(device),
-            "batch_size": request.batch_size,
-            "batch_plan": plan.sha256(),
-            "versions": {name: version(name) for name in ("torch", "transformers", "soundfile", "soxr")},
-        },
+        engine={**engine.describe(), "batch_plan": plan.sha256()},
     )
 
 
-def _device_name(device: str) -> str:
-    if not device.startswith("cuda"):
-        return device
-    import torch
-
-    return f"cuda:{torch.cuda.get_device_name(device)}"
-
-
 def _compute(
-    run: Run,
-    request: RespondRequest,
-    asked: tuple[Sequence[Utterance], Plan],
-    load: Callable[[], Adapter],
-    progress: Progress,
+    run: Run, request: RespondRequest, engine: Engine, planned: tuple[Sequence[Utterance], Plan], progress: Progress
 ) -> None:
     """Computes what the journal lacks, then writes responses.jsonl in corpus order."""
-    utterances, plan = asked
+    utterances, plan = planned
     journal = Journal(run.file(runs.JOURNAL))
     done = _finished(journal, plan, [utterance.id for utterance in utterances])
     if len(done) < len(plan.batches):
         n_done = sum(len(responses) for responses in done.values())
-        began = time.perf_counter()
-        adapter = _controlled(load(), request)
-        run.note_timing(
-            event="start",
-            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            n_done=n_done,
-            seconds_loading=round(time.perf_counter() - began, 3),
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        run.note_timing(event="start", at=at, n_done=n_done)
+        asked = Asked(
+            utterances=utterances,
+            plan=plan,
+            done=frozenset(done),
+            prompt=request.prompt,
+            decoding=request.decoding,
+            silent=request.control == "silence",
+            transcripts=_transcripts(request),
+            note=lambda event: run.note_timing(**event),
         )
-        _prove_hearing(run, request, asked, adapter)
         progress.start("asking the model", total=len(utterances), done=n_done)
         try:
-            wanted = (request.prompt, request.decoding)
-            for batch in generate_batches(adapter, utterances, plan, frozenset(done), wanted):
+            for batch in engine.answer(asked):
                 journal.append(batch.number, batch.responses)
                 done[batch.number] = batch.responses
                 _note(run, batch, progress)
@@ -190,30 +204,6 @@ def _compute(
             progress.finish()
     by_id = {response.id: response for responses in done.values() for response in responses}
     run.write_records(runs.RESPONSES, [by_id[utterance.id] for utterance in utterances])
-
-
-def _controlled(adapter: Adapter, request: RespondRequest) -> Adapter:
-    """The adapter, or the one that stands between it and the sound in a control run."""
-    if request.control == "silence":
-        return SilentAdapter(adapter)
-    if request.control == "transcript":
-        return ReadingAdapter(adapter, {u.id: u.transcript for u in request.corpus.utterances if u.transcript})
-    return adapter
-
-
-def _prove_hearing(
-    run: Run, request: RespondRequest, asked: tuple[Sequence[Utterance], Plan], adapter: Adapter
-) -> None:
-    """Stops the run with AdapterError if the model is deaf; notes beside the timings what the probe found."""
-    utterances, plan = asked
-    by_length = [n for number in sorted(plan.batches) if number != UNREADABLE for n in plan.batches[number]]
-    n_wanted = min(HEARING_PROBE_CLIPS, request.batch_size)
-    chosen = [by_length[n * len(by_length) // n_wanted] for n in range(n_wanted)] if by_length else []
-    paths = [path for n in dict.fromkeys(chosen) if (path := utterances[n].audio)]
-    clips = [clip for clip in read_ahead(paths) if isinstance(clip, Clip)]
-    found = check_hearing(adapter, clips, request.prompt)
-    if found is not None:
-        run.note_timing(event="heard", **dataclasses.asdict(found))
 
 
 def _finished(journal: Journal, plan: Plan, ids: list[str]) -> dict[int, list[Response]]:

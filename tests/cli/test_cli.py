@@ -55,7 +55,7 @@ def test_every_verb_explains_itself(verb: str, serxbench: Serxbench) -> None:
         (["run", "--model", "qwen2audio", "--mode", "open"], 2, "no model card 'qwen2audio'; did you mean 'q2a'?"),
         (["run", "--model", "nano", "--mode", "clsed"], 2, "no mode 'clsed'; did you mean 'closed'?"),
         (["run", "--model", "nano", "--mode", "open", "--data", "dmo"], 2, "no corpus 'dmo'; did you mean 'demo'?"),
-        (["run", "--model", "nano", "--mode", "open", "--data", "demo:dev"], 2, "did you mean 'development'?"),
+        (["run", "--model", "nano", "--mode", "open", "--data", "demo:tset"], 2, "did you mean 'test'?"),
         (["run", "--model", "nano", "--mode", "open", "--data", "crema-d"], 2, "needs --data-root DIR"),
         (["run", "--model", "nano", "--mode", "open", "--limit", "0"], 2, "--limit must be at least 1"),
         (["run", "--model", "nano", "--mode", "open", "--batch-size", "0"], 2, "--batch-size must be at least 1"),

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from serxbench.audio import SAMPLE_RATE, Clip
-from serxbench.engines.hearing import check_hearing
+from serxbench.engines._hearing import check_hearing
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response
 

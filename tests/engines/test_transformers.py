@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from serxbench.audio import Clip
-from serxbench.engines.transformers import UNREADABLE, generate_batches, plan_batches
+from serxbench.engines import UNREADABLE, plan_batches
+from serxbench.engines.transformers import generate_batches
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 

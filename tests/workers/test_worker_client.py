@@ -20,7 +20,8 @@ import pytest
 
 from serxbench.adapters import Loading
 from serxbench.audio import Clip, read_audio
-from serxbench.engines.transformers import generate_batches, plan_batches
+from serxbench.engines import plan_batches
+from serxbench.engines.transformers import generate_batches
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 from serxbench.workers import protocol

@@ -7,15 +7,19 @@ are kept, so that a prompt with the right number of audio tokens and no sound be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serxbench.adapters import Adapter
-from serxbench.audio import Clip
+from serxbench.audio import SAMPLE_RATE, Clip, read_ahead
+from serxbench.engines import UNREADABLE, Asked
 from serxbench.errors import AdapterError
 from serxbench.records import Prompt
+
+#: Clips on which a model has to show that it hears.
+PROBE_CLIPS = 4
 
 #: A change below this share of the spread of a clip's own numbers is none. A deaf model computes the same numbers from
 #: the same inputs, to the last bit on most machines.
@@ -41,7 +45,7 @@ def check_hearing(adapter: Adapter, clips: Sequence[Clip], prompt: Prompt) -> He
     clips: a few of the run's own. Silent ones and those too short for the model are passed over.
     Raises AdapterError if the numbers of a clip do not move: the model does not hear it.
     """
-    long_enough = [clip for clip in clips if len(clip.waveform) >= adapter.min_seconds * 16_000]
+    long_enough = [clip for clip in clips if len(clip.waveform) >= adapter.min_seconds * SAMPLE_RATE]
     audible = [clip for clip in long_enough if float(np.abs(clip.waveform).max(initial=0.0)) > 0.001]
     if not audible:
         return None
@@ -64,6 +68,23 @@ def check_hearing(adapter: Adapter, clips: Sequence[Clip], prompt: Prompt) -> He
                 "mask, a placeholder), so no answer of this run would be about the sound; the run was stopped"
             )
     return found
+
+
+def prove_hearing(adapter: Adapter, asked: Asked, n_clips: int) -> None:
+    """check_hearing on a few clips of the run, spread over their lengths; what was found is noted with the timings.
+
+    n_clips: as many as the model takes at once, four at most. Raises AdapterError if the model is deaf.
+    """
+    plan = asked.plan
+    planned = [n for number, batch in plan.batches.items() if number != UNREADABLE for n in batch]
+    by_length = sorted(planned, key=lambda n: (plan.seconds[n], n))
+    n_clips = min(n_clips, PROBE_CLIPS)
+    chosen = [by_length[n * len(by_length) // n_clips] for n in range(n_clips)] if by_length else []
+    paths = [path for n in dict.fromkeys(chosen) if (path := asked.utterances[n].audio)]
+    clips = [clip for clip in read_ahead(paths) if isinstance(clip, Clip)]
+    found = check_hearing(adapter, clips, asked.prompt)
+    if found is not None:
+        asked.note({"event": "heard", **asdict(found)})
 
 
 def _exchanged(clips: Sequence[Clip]) -> list[Clip]:
