@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from serxbench.adapters import find_adapter
 from serxbench.catalog import ModelCard
 from serxbench.errors import AdapterError
 from serxbench.hashing import hash_folder
@@ -38,8 +39,8 @@ def locate_checkpoint(card: ModelCard) -> Checkpoint:
 def is_here(card: ModelCard) -> bool:
     """Whether the card's weights are on this machine already; nothing is downloaded."""
     if card.repository == NO_WEIGHTS:
-        # An adapter of a base without weights of its own is one that nobody has published.
-        return card.base is None
+        # A family that loads checkpoints, or an adapter of a base, without any weights: nobody has published them.
+        return card.base is None and not find_adapter(card.adapter).MODEL_TYPES
     return card.folder is not None or _cached(card) is not None
 
 

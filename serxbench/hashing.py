@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 #: What a checkpoint folder holds that moves an answer: weights, configuration, tokenizer, chat template.
-MODEL_FILES = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".json", ".jinja", ".txt", ".model")
+MODEL_FILES = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".pkl", ".json", ".jinja", ".txt", ".model")
 
 
 def hash_file(path: Path) -> str:

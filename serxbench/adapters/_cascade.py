@@ -53,6 +53,16 @@ def transcript_prompt(prompt: Prompt, transcript: str) -> str:
     return _FRAME.format(transcript=quoted, question=prompt.text)
 
 
+def break_up_control_tokens(text: str, tokenizer: Any) -> str:
+    """The text with a blank inside every string that the tokenizer would take for one of its control tokens."""
+    added = getattr(tokenizer, "added_tokens_decoder", None)
+    # mistral-common has a function of that name, and takes no control token from text.
+    special = (token for token in added.values() if token.special) if isinstance(added, dict) else ()
+    for token in sorted({*map(str, special), *tokenizer.all_special_tokens}, key=len, reverse=True):
+        text = text.replace(token, f"{token[:1]} {token[1:]}")
+    return text
+
+
 class TextModel:
     """A loaded text LLM that follows instructions, asked one question at a time, each in a chat of its own."""
 
@@ -64,17 +74,15 @@ class TextModel:
         self._pad_token: int = self._end_tokens[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(self._pad_token)
-        special = (token for token in tokenizer.added_tokens_decoder.values() if token.special)
-        self._control_tokens = sorted({*map(str, special), *tokenizer.all_special_tokens}, key=len, reverse=True)
         # Whatever generate() is not told it takes from here, so the checkpoint's own settings must not stay.
         model.generation_config = complete_generation_config(Decoding(), self._end_tokens, self._pad_token)
 
     def render(self, question: str) -> str:
         """The text that is tokenised: the chat template around the question, in which control tokens are broken up."""
-        for token in self._control_tokens:
-            question = question.replace(token, f"{token[:1]} {token[1:]}")
         rendered: str = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
+            [{"role": "user", "content": break_up_control_tokens(question, self._tokenizer)}],
+            add_generation_prompt=True,
+            tokenize=False,
         )
         return rendered
 

@@ -71,17 +71,37 @@ class Generative:
         self, ids: Sequence[str], transcripts: Sequence[str], prompt: Prompt, decoding: Decoding
     ) -> list[Response]:
         """One response a transcript, with the words in the question and no sound anywhere: for control runs."""
-        from serxbench.adapters._cascade import TextModel, transcript_prompt
+        import torch
+
+        from serxbench.adapters._cascade import break_up_control_tokens, transcript_prompt
 
         tokenizer = self._processor.tokenizer
-        if tokenizer.chat_template is None:
-            tokenizer.chat_template = self._processor.chat_template
         questions = [transcript_prompt(prompt, transcript) for transcript in transcripts]
-        answers = TextModel(self._model, tokenizer).generate(questions, decoding)
+        rows = [self.tokenize_words(break_up_control_tokens(question, tokenizer)) for question in questions]
+        inputs = pad_left(rows, self._pad_token)
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed)
         return [
             Response(id=id, text=text, stop="end" if ended else "length")
-            for id, (text, ended) in zip(ids, answers, strict=True)
+            for id, (text, ended) in zip(ids, self._finish(inputs, decoding), strict=True)
         ]
+
+    def render_words(self, question: str) -> str:
+        """The text that is tokenised for a question without sound: the chat template around it."""
+        tokenizer = self._processor.tokenizer
+        rendered: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": [{"type": "text", "text": question}]}],
+            chat_template=getattr(self._processor, "chat_template", None) or tokenizer.chat_template,
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return rendered
+
+    def tokenize_words(self, question: str) -> list[int]:
+        """The tokens of a question without sound."""
+        # The template has written the token that begins a text, if there is one.
+        tokens: list[int] = self._processor.tokenizer(self.render_words(question), add_special_tokens=False).input_ids
+        return tokens
 
     def _by_batch(
         self, waveforms: list[NDArray[np.float32]], compute: Callable[[list[Any]], Iterable[Any]]
@@ -124,9 +144,13 @@ class Generative:
     def _answer_batch(
         self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
     ) -> list[tuple[str, bool]]:
+        return self._finish(self.build_inputs(waveforms, prompt), decoding)
+
+    def _finish(self, inputs: Any, decoding: Decoding) -> list[tuple[str, bool]]:
+        """(text, whether the model ended it itself) for each row of the inputs."""
         import torch
 
-        inputs = self._on_device(self.build_inputs(waveforms, prompt))
+        inputs = self._on_device(inputs)
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, generation_config=self._generation_config(decoding))
         # Decoder-only with left padding: every row's answer begins where the padded prompt ends. A prompt given as
@@ -148,6 +172,17 @@ class Generative:
 
     def _generation_config(self, decoding: Decoding) -> Any:
         return complete_generation_config(decoding, self._end_tokens, self._pad_token)
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_token: int) -> dict[str, Any]:
+    """`input_ids` and `attention_mask` of shape (rows, longest); all rows end together."""
+    import torch
+
+    longest = max(map(len, rows))
+    return {
+        "input_ids": torch.tensor([[pad_token] * (longest - len(row)) + list(row) for row in rows]),
+        "attention_mask": torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
+    }
 
 
 def describe_clip(clip: Clip, max_seconds: float) -> dict[str, Any]:

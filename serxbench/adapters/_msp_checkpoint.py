@@ -62,7 +62,8 @@ def read_checkpoint(folder: Path, settings: Mapping[str, Any]) -> MspCheckpoint:
             f"{folder / _CONFIG}: sampling_rate {config['sampling_rate']}; only {SAMPLE_RATE} is supported"
         )
     if is_hub:
-        said = {**config, "max_seconds": config.get("maxlen", _MAX_SECONDS * SAMPLE_RATE) / SAMPLE_RATE}
+        longest = _number({"maxlen": _MAX_SECONDS * SAMPLE_RATE, **config}, "maxlen", folder)
+        said = {**config, "max_seconds": longest / SAMPLE_RATE}
         weights = _read_hub_weights(folder)
     else:
         weights = _read_three_files(folder, settings.get("files"))

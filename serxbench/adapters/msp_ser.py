@@ -74,9 +74,9 @@ def load(loading: Loading) -> MspSer:
     if loading.folder == Path():
         raise AdapterError(
             "msp_ser: the card names no checkpoint. Put final_ssl.pt, final_pool.pt, final_ser.pt and "
-            "train_norm_stat.pkl of your training (or of a zip from https://lab-msp.com/MODELS/Odyssey_Baselines/) into "
-            "a folder, copy the card to a folder of your own with that path behind `repository`, and give --model the "
-            "copy"
+            "train_norm_stat.pkl of your training (or of a zip from https://lab-msp.com/MODELS/Odyssey_Baselines/) "
+            "into a folder, copy the card to a folder of your own with that path behind `repository`, and give --model "
+            "the copy"
         )
     settings = loading.settings
     classifier.check_settings("msp_ser", settings, (*classifier.SETTINGS, *msp.SETTINGS))

@@ -128,6 +128,10 @@ class Phi4Multimodal(Generative):
         """The text that is tokenised for one clip."""
         return f"<|user|>{self._processor.placeholder(self._audio_token)}{prompt.text}<|end|><|assistant|>"
 
+    def render_words(self, question: str) -> str:
+        """The text for a question without sound."""
+        return f"<|user|>{question}<|end|><|assistant|>"
+
     def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
         """Embeddings with the sound in its place, each clip encoded by itself, padded on the left, and their mask."""
         import torch

@@ -86,6 +86,10 @@ class Salmonn(Generative):
         """The text for one clip, with `<SpeechHere>` where the audio tokens go."""
         return _TEMPLATE.format(instruction=prompt.text)
 
+    def render_words(self, question: str) -> str:
+        """The text for a question without sound."""
+        return f"{self._processor.tokenizer.bos_token}USER: {question}\nASSISTANT:"
+
     def build_inputs(self, waveforms: Sequence[NDArray[np.float32]], prompt: Prompt) -> Any:
         """The language model's keyword arguments, the sound already in its place."""
         import torch

@@ -50,7 +50,7 @@ def load(loading: Loading) -> Voxtral:
     """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
     check_prompt_style("voxtral", loading.prompt_style, PROMPT_STYLES)
     if importlib.util.find_spec("mistral_common") is None:
-        raise AdapterError("voxtral needs the package mistral-common: pip install 'mistral-common[audio]'")
+        raise AdapterError("voxtral needs the package mistral-common: pip install 'serxbench[voxtral]'")
     import torch
     from transformers import AutoProcessor, VoxtralForConditionalGeneration
 
@@ -97,6 +97,12 @@ class Voxtral(Generative):
         if len(inputs["input_features"]) != int(chunks.sum()):
             raise AdapterError(f"{int(chunks.sum())} chunks of sound went in; found {len(inputs['input_features'])}")
         return inputs
+
+    def tokenize_words(self, question: str) -> list[int]:
+        """The tokens of a question without sound; mistral-common tokenises conversations only."""
+        found = self._processor.tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=True)
+        tokens: list[int] = found["input_ids"] if hasattr(found, "keys") else found
+        return tokens
 
 
 def _conversation(waveform: NDArray[np.float32], prompt: Prompt) -> list[dict[str, Any]]:

@@ -42,10 +42,8 @@ __all__ = ["REPORT", "FitSettings", "ProbeRequest", "fit_probe"]
 
 REPORT = "cross_validation.json"
 
-#: Counted as left out, beside the reasons of serxbench.metrics.
-_NO_SPEAKER, _NO_AUDIO, _UNREADABLE, _TOO_SHORT, _NO_FEATURES = (
-    *("no_speaker", "no_audio", "unreadable", "too_short", "no_features"),
-)
+#: What config.json repeats of the report.
+_REMEMBERED = ("corpus", "n", "n_speakers", "left_out", "support", "c", "class_weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +87,15 @@ def fit_probe(request: ProbeRequest, out: Path, progress: Progress) -> dict[str,
     if not fitted.converged:
         progress.say("the fit stopped at its limit of iterations; a smaller --c converges sooner")
     report = _report(request, examples, left_out, scores, fitted)
-    labels = request.corpus.labels
     probe = Probe(
-        classes=tuple(labels[position] for position in fitted.present),
+        classes=tuple(request.corpus.labels[position] for position in fitted.present),
         weights=fitted.weights,
         intercepts=fitted.intercepts,
         mean=fitted.mean,
         scale=fitted.scale,
         features=settings,
         encoder=hash_folder(folder) if folder else None,
-        fitted_on={
-            key: report[key] for key in ("corpus", "n", "n_speakers", "left_out", "support", "c", "class_weight")
-        },
+        fitted_on={key: report[key] for key in _REMEMBERED},
     )
     _write(out, probe, encoder, report)
     return report
@@ -156,18 +151,18 @@ def _examples(
 
 
 def _features_of(utterance: Utterance, features: Features, max_seconds: float) -> NDArray[np.float64] | str:
-    """The features of a clip, or why it is left out."""
+    """The features of a clip, or the reason for which it is counted as left out."""
     if not utterance.speaker:
-        return _NO_SPEAKER
+        return "no_speaker"
     if utterance.audio is None:
-        return _NO_AUDIO
+        return "no_audio"
     try:
         waveform = read_audio(utterance.audio).waveform[: int(max_seconds * SAMPLE_RATE)]
-        return features.compute(waveform) if len(waveform) >= features.min_samples else _TOO_SHORT
+        return features.compute(waveform) if len(waveform) >= features.min_samples else "too_short"
     except AudioError:
-        return _UNREADABLE
+        return "unreadable"
     except ValueError:
-        return _NO_FEATURES
+        return "no_features"
 
 
 def _report(

@@ -14,7 +14,7 @@ pytest.importorskip("peft", reason="SALMONN needs the extra 'lora'")
 
 from serxbench.adapters.salmonn import Salmonn
 from serxbench.audio import SAMPLE_RATE, Clip
-from serxbench.engines.hearing import check_hearing
+from serxbench.engines._hearing import check_hearing
 from serxbench.records import Decoding, Prompt
 
 GOLDEN = Path(__file__).parent / "golden"

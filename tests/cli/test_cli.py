@@ -14,12 +14,18 @@ from conftest import Serxbench, write_rows
 
 VERBS = (
     "cluster",
+    "compare",
     "corpora",
+    "data",
     "doctor",
+    "env",
     "import",
     "leaderboard",
+    "merge",
     "models",
     "parse",
+    "power",
+    "probe",
     "prompts",
     "respond",
     "run",
