@@ -26,7 +26,7 @@ def noise(seconds: float) -> Any:
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(AdapterError, match=r"pip install 'mistral-common\[audio\]'"):
+    with pytest.raises(AdapterError, match=r"pip install 'serxbench\[voxtral\]'"):
         load(Loading(folder=tmp_path))
 
 
