@@ -124,12 +124,7 @@ class Generative:
         return clip.waveform[: int(self.max_seconds * SAMPLE_RATE)]
 
     def _response(self, id: str, clip: Clip, answer: tuple[str, bool] | None) -> Response:
-        known = describe_clip(clip, self.max_seconds)
-        if answer is None:
-            wanted = f"the model needs at least {self.min_seconds:g} s"
-            return Response(id=id, stop="error", error=f"clip of {clip.seconds:.3f} s is too short; {wanted}", **known)
-        text, ended = answer
-        return Response(id=id, text=text, stop="end" if ended else "length", **known)
+        return respond_to(id, clip, answer, (self.min_seconds, self.max_seconds))
 
     def _answer(
         self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
@@ -183,6 +178,21 @@ def pad_left(rows: Sequence[Sequence[int]], pad_token: int) -> dict[str, Any]:
         "input_ids": torch.tensor([[pad_token] * (longest - len(row)) + list(row) for row in rows]),
         "attention_mask": torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
     }
+
+
+def respond_to(id: str, clip: Clip, answer: tuple[str, bool] | None, limits: tuple[float, float]) -> Response:
+    """The response to one clip.
+
+    answer: the text and whether the model ended it itself; None for a clip that is too short for the model.
+    limits: the shortest and the longest clip that it hears whole, in seconds.
+    """
+    shortest, longest = limits
+    known = describe_clip(clip, longest)
+    if answer is None:
+        error = f"clip of {clip.seconds:.3f} s is too short; the model needs at least {shortest:g} s"
+        return Response(id=id, stop="error", error=error, **known)
+    text, ended = answer
+    return Response(id=id, text=text, stop="end" if ended else "length", **known)
 
 
 def describe_clip(clip: Clip, max_seconds: float) -> dict[str, Any]:

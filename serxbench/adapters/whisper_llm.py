@@ -22,8 +22,8 @@ from serxbench.adapters._cascade import TRANSCRIPT_STYLE, TextModel, load_text_m
 from serxbench.adapters._generative import (
     MIN_SECONDS,
     check_prompt_style,
-    describe_clip,
     load_pretrained,
+    respond_to,
     unloadable,
 )
 from serxbench.adapters._parts import locate_part
@@ -72,7 +72,8 @@ class WhisperLlm:
         fitting = [n for n, clip in enumerate(clips) if len(clip.waveform) >= self.min_seconds * SAMPLE_RATE]
         transcripts = self._whisper.transcribe([self._cut(clips[n]) for n in fitting])
         answers = dict(zip(fitting, self._ask(transcripts, prompt, decoding), strict=True))
-        return [self._response(ids[n], clip, answers.get(n)) for n, clip in enumerate(clips)]
+        limits = (self.min_seconds, self.max_seconds)
+        return [respond_to(ids[n], clip, answers.get(n), limits) for n, clip in enumerate(clips)]
 
     def read(self, ids: Sequence[str], texts: Sequence[str], prompt: Prompt, decoding: Decoding) -> list[Response]:
         """One response a transcript, in the order given; no clip is heard."""
@@ -96,14 +97,6 @@ class WhisperLlm:
 
     def _cut(self, clip: Clip) -> NDArray[np.float32]:
         return clip.waveform[: int(self.max_seconds * SAMPLE_RATE)]
-
-    def _response(self, id: str, clip: Clip, answer: tuple[str, bool] | None) -> Response:
-        known = describe_clip(clip, self.max_seconds)
-        if answer is None:
-            wanted = f"the model needs at least {self.min_seconds:g} s"
-            return Response(id=id, stop="error", error=f"clip of {clip.seconds:.3f} s is too short; {wanted}", **known)
-        text, ended = answer
-        return Response(id=id, text=text, stop="end" if ended else "length", **known)
 
 
 class Whisper:
