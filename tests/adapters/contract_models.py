@@ -154,5 +154,6 @@ MODELS: dict[str, ContractModel] = {
 
 #: Families without an entry, and why no tiny checkpoint of theirs can be run here.
 EXEMPT: dict[str, str] = {
+    "hosted": "its models are behind servers; see tests/engines/test_http.py",
     "baichuan_omni": "its code comes with its weights and runs in an environment of its own; see tests/workers",
 }
