@@ -116,4 +116,5 @@ def _level(samples: Samples, decibels: float) -> NDArray[np.int16]:
     bent = np.sign(scaled) * (0.7 + 0.29 * np.tanh((np.abs(scaled) - 0.7) / 0.29))
     limited = np.where(np.abs(scaled) > 0.7, bent, scaled)
     edge = np.zeros(int(_EDGE_SECONDS * SAMPLE_RATE))
-    return np.round(np.concatenate([edge, limited, edge]) * 32_767).astype(np.int16)
+    whole: NDArray[np.int16] = np.round(np.concatenate([edge, limited, edge]) * 32_767).astype(np.int16)
+    return whole

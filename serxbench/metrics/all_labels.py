@@ -79,7 +79,8 @@ class Cases:
     def hit(self) -> Mask:
         """ŷ ∈ A. Other can only hit where it was really said and the policy lets it (`other_creditable`)."""
         among = self.union[np.arange(len(self.predictions)), self.predictions]
-        return among & ((self.predictions < self.n_classes) | self.said_other)
+        hit: Mask = among & ((self.predictions < self.n_classes) | self.said_other)
+        return hit
 
 
 Rows = Callable[[Cases], Reals]

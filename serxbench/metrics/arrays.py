@@ -26,7 +26,8 @@ def integers(values: ArrayLike, *, name: str, low: int, high: int) -> Integers:
     Traceback (most recent call last):
     serxbench.errors.MetricError: predictions: item 2 is 9, wanted 0 … 8 (8 stands for Other or no answer)
     """
-    array = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    # asanyarray keeps the mask of a masked array, which asarray would drop with the numbers under it kept.
+    array = np.asanyarray(values)
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise MetricError(f"{name}: masked entries found, wanted a number for each item; select the items first")
     if array.ndim != 1:

@@ -72,7 +72,8 @@ def totals_of(confusion: Integers) -> Reals:
     hits = np.diagonal(confusion)
     answers = confusion[:, :n_classes].sum(axis=0)
     ends = [hits.sum(), confusion.sum()]
-    return np.concatenate([hits, confusion.sum(axis=1), answers, ends]).astype(np.float64)
+    counted: Reals = np.concatenate([hits, confusion.sum(axis=1), answers, ends]).astype(np.float64)
+    return counted
 
 
 def classification(
