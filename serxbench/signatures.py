@@ -72,8 +72,11 @@ def differing_parts(signature: Mapping[str, str], reference: Mapping[str, str]) 
 
 def _backend(engine: Mapping[str, Any]) -> str:
     versions = engine.get("versions", {})
-    computing = [f"{name}-{versions[name]}" for name in ("transformers", "torch") if name in versions]
-    return "+".join(computing) or str(engine["backend"])
+    computing = [f"{name}-{versions[name]}" for name in ("vllm", "transformers", "torch") if name in versions]
+    served = [str(engine[key]) for key in ("model", "server", "decode", "thinking_budget") if engine.get(key)]
+    return "+".join(
+        [*([] if engine["backend"] == "transformers" and computing else [engine["backend"]]), *served, *computing]
+    )
 
 
 def _form(manifest: RunManifest) -> str:

@@ -15,6 +15,7 @@ The number of audio tokens in the prompt is compared with the number that the en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
@@ -25,6 +26,7 @@ from serxbench.adapters._generative import (
     load_pretrained,
     unloadable,
 )
+from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.audio import SAMPLE_RATE
 from serxbench.records import Prompt
 
@@ -47,7 +49,7 @@ _LLAMAFACTORY = (
 def load(loading: Loading) -> Qwen2Audio:
     """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
     import torch
-    from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
+    from transformers import Qwen2AudioForConditionalGeneration
 
     folder = loading.folder
     check_prompt_style("qwen2_audio", loading.prompt_style, PROMPT_STYLES)
@@ -57,11 +59,29 @@ def load(loading: Loading) -> Qwen2Audio:
         "Qwen2-Audio",
         lambda: Qwen2AudioForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True),
     )
+    return Qwen2Audio(model.to(loading.device), _load_processor(folder), loading.prompt_style)
+
+
+def load_renderer(loading: Loading) -> Renderer:
+    """The prompts of the checkpoint in `loading.folder`, without its weights. Raises AdapterError."""
+    check_prompt_style("qwen2_audio", loading.prompt_style, PROMPT_STYLES)
+    model = Weightless(loading.folder, "Qwen2-Audio")
+    adapter = Qwen2Audio(model, _load_processor(loading.folder), loading.prompt_style)
+    return Renderer(adapter, model.config.audio_token_id)
+
+
+def _load_processor(folder: Path) -> Any:
+    from transformers import AutoProcessor
+
     try:
-        processor = AutoProcessor.from_pretrained(folder)
+        return AutoProcessor.from_pretrained(folder)
     except Exception as error:
         raise unloadable(folder, "Qwen2-Audio", error) from error
-    return Qwen2Audio(model.to(loading.device), processor, loading.prompt_style)
+
+
+def _tokens_of(frames: Any) -> Any:
+    """The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second."""
+    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
 
 
 class Qwen2Audio(Generative):
@@ -90,8 +110,10 @@ class Qwen2Audio(Generative):
             return_tensors="pt",
             padding=True,
         )
-        # The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second.
-        frames = inputs["feature_attention_mask"].sum(-1)
-        wanted = ((frames - 1) // 2 + 1 - 2) // 2 + 1
+        wanted = _tokens_of(inputs["feature_attention_mask"].sum(-1))
         check_audio_tokens((inputs["input_ids"] == self._model.config.audio_token_id).sum(-1), wanted)
         return inputs
+
+    def count_audio_tokens(self, samples: int) -> int:
+        """How many audio tokens a waveform of so many samples becomes; build_inputs counts the same in its mask."""
+        return int(_tokens_of(-(-samples // self._processor.feature_extractor.hop_length)))

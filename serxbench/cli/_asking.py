@@ -13,12 +13,12 @@ from serxbench.cli import _options as options
 
 if TYPE_CHECKING:
     from serxbench.progress import Progress
-    from serxbench.stages.respond import RespondRequest
+    from serxbench.stages.backends import RespondRequest
 
 DEFAULT_BATCH_SIZE = 8
 
 
-def _only_typed(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+def _only_typed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """The value of an option that a settings file, which may have come with somebody's folder, must not give."""
     from click.core import ParameterSource
 
@@ -39,6 +39,34 @@ _OPTIONS = (
     options.option("--max-new-tokens", type=int, default=256, help="The longest answer, in tokens."),
     options.option("--temperature", type=float, default=0.0, help="0 is greedy decoding."),
     options.option("--seed", type=int, default=0, help="Of sampling; greedy decoding uses none."),
+    options.option(
+        "--backend",
+        metavar="transformers|vllm|http|gemini",
+        help="How it is computed.  [default: what the card says, else transformers]",
+    ),
+    options.option(
+        "--endpoint", "endpoints", multiple=True, metavar="URL", help="A server for --backend http; repeatable."
+    ),
+    options.option("--concurrency", type=int, help="Requests in flight at each endpoint.  [default: 8]"),
+    options.option(
+        "--decode",
+        metavar="text|loglik",
+        help="loglik: no text, but the probability of each option of a closed prompt, where the backend can.",
+    ),
+    options.option(
+        "--backend-option",
+        "backend_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        envvar=None,
+        callback=_only_typed,
+        help="What only this backend understands, see docs/backends.md; repeatable.",
+    ),
+    options.option("--ray", metavar="local|ADDRESS", help="Compute on replicas that Ray places, here or on a cluster."),
+    options.option("--workers", type=int, default=1, help="Replicas of the model, with --ray."),
+    options.option(
+        "--gpus-per-worker", type=float, help="GPUs of each replica; 0.5 puts two on one.  [default: 1 on a GPU]"
+    ),
     options.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the model computes."),
     options.option("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="The number format."),
     options.option(
@@ -62,6 +90,16 @@ _OPTIONS = (
         callback=_only_typed,
         help="Let a model in an environment of its own run the code that comes with its weights.",
     ),
+    options.option(
+        "--verify-batch",
+        type=int,
+        metavar="N",
+        envvar=None,
+        help="Afterwards ask N utterances again, one at a time, and report answers that differ.",
+    ),
+    options.option(
+        "--dry-run", is_flag=True, envvar=None, help="Say what would be asked and what it would cost; ask nothing."
+    ),
     options.option("--out", type=options.FOLDER, help="The run folder.  [default: runs/MODEL_PROMPT_CORPUS]"),
     options.cards,
     options.prompts,
@@ -76,6 +114,8 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(**given: Any) -> Any:
         names = {"model", "mode", "cot", "data", "data_root", "limit", "batch_size", "max_new_tokens", "temperature"}
         names |= {"seed", "device", "dtype", "out", "cards", "prompts", "may_upload", "control", "trust_remote_code"}
+        names |= {"backend", "endpoints", "concurrency", "decode", "backend_options"}
+        names |= {"ray", "workers", "gpus_per_worker", "verify_batch", "dry_run"}
         asked = {name: given.pop(name) for name in names}
         return function(asked=asked, **given)
 
@@ -89,8 +129,8 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
     from serxbench.catalog import as_mode, load_prompt, prompt_name, resolve_card
     from serxbench.errors import CorpusError, UsageError
     from serxbench.records import Decoding
+    from serxbench.stages.backends import RespondRequest, choose_backend
     from serxbench.stages.controls import as_control
-    from serxbench.stages.respond import RespondRequest
 
     if asked["max_new_tokens"] < 1 or asked["temperature"] < 0:
         raise UsageError("--max-new-tokens must be at least 1 and --temperature at least 0")
@@ -113,14 +153,44 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         corpus=corpus,
         decoding=Decoding(max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], seed=asked["seed"]),
         batch_size=asked["batch_size"],
+        backend=choose_backend(asked["backend"], card),
+        backend_options=_backend_options(asked),
         device=asked["device"],
         dtype=asked["dtype"],
         may_upload=asked["may_upload"],
         control=as_control(asked["control"]),
         trust_remote_code=asked["trust_remote_code"],
         cards=asked["cards"],
+        ray=asked["ray"],
+        workers=asked["workers"],
+        gpus_per_worker=asked["gpus_per_worker"],
     )
     return request, asked["out"] or Path("runs") / _folder_name(request)
+
+
+def _backend_options(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was given of --endpoint, --concurrency, --decode and --backend-option. Raises UsageError."""
+    import yaml
+    from click.core import ParameterSource
+
+    from serxbench.errors import UsageError
+
+    given: dict[str, Any] = {}
+    for text in asked["backend_options"]:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--backend-option {text}: NAME=VALUE was wanted")
+        try:
+            given[name.replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--backend-option {name}: {value!r} is no value ({error.__class__.__name__})") from error
+    if asked["endpoints"]:
+        context = click.get_current_context(silent=True)
+        from_file = context and context.get_parameter_source("endpoints") is ParameterSource.DEFAULT_MAP
+        # What a settings file names is treated as what a card names: it gets no key.
+        given["endpoint" if from_file else "endpoints"] = tuple(asked["endpoints"])
+    given.update({name: asked[name] for name in ("concurrency", "decode") if asked[name] is not None})
+    return given
 
 
 def _folder_name(request: RespondRequest) -> str:

@@ -22,7 +22,9 @@ def command(asked: dict[str, Any], parser: str | None, clusterer: str | None, as
     """
     from serxbench.cli import EXIT_FAILED_RECORDS
     from serxbench.cli._console import listen
+    from serxbench.cli._forecast import print_forecast
     from serxbench.cli._report import print_scores
+    from serxbench.cli._verification import check_verifiable, print_flips
     from serxbench.clustering import get_clusterer
     from serxbench.parsing import get_parser
     from serxbench.stages.cluster import cluster
@@ -35,10 +37,14 @@ def command(asked: dict[str, Any], parser: str | None, clusterer: str | None, as
             find(name)
     progress = listen(quiet)
     request, out = make_request(asked, progress, scored=True)
+    if asked["dry_run"]:
+        return print_forecast(request, out, as_json)
+    check_verifiable(request, asked["verify_batch"])
     run = respond(request, out, progress)
     parse(run, parser)
     cluster(run, clusterer)
     scores = score(run, request.corpus)
     print_scores([(run, scores)], as_json)
+    print_flips(run, request, asked["verify_batch"], progress)
     progress.say(f"next: serxbench leaderboard {out} --out leaderboards/mine.md")
     return EXIT_FAILED_RECORDS if scores["answers"]["n_failed"] else 0

@@ -27,12 +27,7 @@ class LocatedModel:
         """What the manifest says: everything of the model that moves an answer."""
         card = self.card
         return {
-            "name": card.name,
-            "display_name": card.display_name or card.name,
-            "adapter": card.adapter,
-            "repository": card.repository if card.folder is None else card.name,
-            "revision": self.checkpoint.revision,
-            "prompt_style": card.prompt_style,
+            **_describe(card, self.checkpoint.revision),
             **({"settings": dict(card.settings)} if card.settings else {}),
             **({"base": self.base.describe()} if self.base else {}),
             **({"environment": environment.describe()} if (environment := environment_of(card)) else {}),
@@ -49,6 +44,35 @@ class LocatedModel:
             settings=self.card.settings,
             base=Base(adapter=base.card.adapter, loading=base.loading(device, dtype)) if base else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A card whose weights are on the server that answers; which ones those are, only the server knows."""
+
+    card: ModelCard
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says: the card's own words. What the server says of itself, its engine describes."""
+        return _describe(self.card, self.card.revision)
+
+    def loading(self, device: str, dtype: str) -> Loading:
+        """The card's settings; there is nothing here to load."""
+        card = self.card
+        return Loading(
+            folder=Path(), prompt_style=card.prompt_style, device=device, dtype=dtype, settings=card.settings
+        )
+
+
+def _describe(card: ModelCard, revision: str | None) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "display_name": card.display_name or card.name,
+        "adapter": card.adapter,
+        "repository": card.repository if card.folder is None else card.name,
+        "revision": revision,
+        "prompt_style": card.prompt_style,
+    }
 
 
 def locate_model(card: ModelCard, folders: Sequence[Path] = ()) -> LocatedModel:

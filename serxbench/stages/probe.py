@@ -33,7 +33,7 @@ from serxbench.progress import Progress
 from serxbench.records import Utterance
 from serxbench.runs import write_atomically
 from serxbench.stages._probe_fit import Examples, FitSettings, Fitted, cross_validate, fit, import_scikit_learn
-from serxbench.stages.respond import choose_device
+from serxbench.stages.backends import choose_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,57 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from serxbench import __version__, runs
-from serxbench.adapters import Adapter, Loading, find_adapter
-from serxbench.catalog import Mode, ModelCard
-from serxbench.corpora import Corpus
-from serxbench.engines import Asked, Batch, Engine, Plan, Starting, find_backend
-from serxbench.errors import AdapterError, RunError, UsageError
+from serxbench.adapters import find_adapter
+from serxbench.engines import Asked, Batch, Engine, Plan
+from serxbench.errors import RunError, UsageError
 from serxbench.progress import Progress
-from serxbench.records import Decoding, Prompt, Response, Utterance
+from serxbench.records import Response, Utterance
 from serxbench.runs import Journal, Run, RunManifest
-from serxbench.stages.controls import Control, ReadingAdapter, SilentAdapter, control_id, shuffle_sound
-from serxbench.stages.models import LocatedModel, check_isolation, load_adapter, locate_model
+from serxbench.stages.backends import (
+    RespondRequest,
+    backend_options,
+    check_licence,
+    prepare,
+    start_engine,
+    transcripts_of,
+    utterances_asked,
+)
+from serxbench.stages.controls import control_id
+from serxbench.stages.models import LocatedModel, ServedModel
 
 DEFAULT_PARSER = "rules"
 
 #: What a model in a process of its own prints, in the run's folder; there only for such a model.
 WORKER_LOG = "worker.log"
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RespondRequest:
-    """One model asked one prompt about one corpus.
-
-    backend: how it is computed, with options that only it understands.
-    device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send audio of a
-    corpus whose licence does not give it. control: what the model gets in place of the sound. trust_remote_code: code
-    that comes with the weights may run, in the model's own environment. cards: folders where a card's base may lie.
-    """
-
-    card: ModelCard
-    mode: Mode
-    cot: bool
-    prompt: Prompt
-    corpus: Corpus
-    decoding: Decoding
-    batch_size: int
-    backend: str = "transformers"
-    backend_options: Mapping[str, Any] = field(default_factory=dict)
-    device: str = "auto"
-    dtype: str = "auto"
-    may_upload: bool = False
-    control: Control | None = None
-    trust_remote_code: bool = False
-    cards: tuple[Path, ...] = ()
 
 
 def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
@@ -65,15 +41,10 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     if request.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
     check_licence(request)
-    check_isolation(request.card, request.trust_remote_code)
-    device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, request.card.dtype, device)
-    model = locate_model(request.card, request.cards)
-    utterances = request.corpus.utterances
-    if request.control == "shuffle":
-        utterances = shuffle_sound(utterances)
+    model, loading = prepare(request)
+    utterances = utterances_asked(request)
     with runs.lock_folder(out):
-        engine = start_engine(request, model, model.loading(device, dtype), out / WORKER_LOG)
+        engine = start_engine(request, model, loading, out / WORKER_LOG)
         plan = engine.plan(utterances)
         run = Run.start(out, _manifest(request, model, engine, plan))
         run.remember_corpus(request.corpus.data, request.corpus.root)
@@ -85,85 +56,23 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
     return run
 
 
-def start_engine(request: RespondRequest, model: LocatedModel, loading: Loading, log: Path) -> Engine:
-    """The backend that was asked for; nothing is loaded yet."""
-    load = functools.partial(
-        _load, model, loading, request.control, _transcripts(request), request.trust_remote_code, log
-    )
-    card = request.card
-    starting = Starting(
-        name=card.name,
-        adapter=card.adapter,
-        repository=card.repository,
-        loading=loading,
-        load=load,
-        batch_size=request.batch_size,
-        options=request.backend_options,
-    )
-    engine: Engine = find_backend(request.backend).start(starting)
-    return engine
+def ask_again(request: RespondRequest, utterances: Sequence[Utterance], log: Path) -> Iterator[Batch]:
+    """The batches for some of utterances_asked, computed as in a run and written nowhere. Raises AdapterError."""
+    check_licence(request)
+    model, loading = prepare(request)
+    engine = start_engine(request, model, loading, log)
+    plan = engine.plan(utterances)
+    yield from engine.answer(_ask(request, utterances, plan, frozenset(), lambda event: None))
 
 
-def _load(
-    model: LocatedModel,
-    loading: Loading,
-    control: Control | None,
-    transcripts: Mapping[str, str] | None,
-    trust_remote_code: bool,
-    log: Path,
-) -> Adapter:
-    """The adapter, or the one that stands between it and the sound in a control run."""
-    adapter = load_adapter(model, loading.device, loading.dtype, trust_remote_code=trust_remote_code, log=log)
-    if control == "silence":
-        return SilentAdapter(adapter)
-    return adapter if transcripts is None else ReadingAdapter(adapter, transcripts)
-
-
-def _transcripts(request: RespondRequest) -> dict[str, str] | None:
-    if request.control != "transcript":
-        return None
-    return {u.id: u.transcript for u in request.corpus.utterances if u.transcript}
-
-
-def check_licence(request: RespondRequest) -> None:
-    """Raises UsageError if the model would get audio on somebody else's machine and the licence does not allow it."""
-    card, info = request.card, request.corpus.info
-    if card.hosted and not info.upload_allowed and not request.may_upload:
-        raise UsageError(
-            f"the model '{card.name}' is hosted by a third party, and the licence of {info.name} ({info.licence}) does "
-            "not allow its audio to be uploaded. If yours does, say so with --i-have-the-right-to-upload"
-        )
-
-
-def choose_device(device: str) -> str:
-    """`cuda` or `cpu`; `auto` takes the GPU if torch sees one. Raises AdapterError for a GPU that is not there."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise AdapterError(f"--device {device}: torch {torch.__version__} sees no GPU here; see `serxbench doctor`")
-    return device
-
-
-def choose_dtype(asked: str, card: str, device: str) -> str:
-    """The number format: what was asked for, else what the card says, else bfloat16 on a GPU and float32 elsewhere."""
-    for choice in (asked, card):
-        if choice not in DTYPES:
-            raise UsageError(f"dtype '{choice}': wanted one of {', '.join(DTYPES)}")
-        if choice != "auto":
-            return choice
-    return "bfloat16" if device.startswith("cuda") else "float32"
-
-
-def _manifest(request: RespondRequest, model: LocatedModel, engine: Engine, plan: Plan) -> RunManifest:
+def _manifest(request: RespondRequest, model: LocatedModel | ServedModel, engine: Engine, plan: Plan) -> RunManifest:
     prompt = request.prompt
     return RunManifest(
         serxbench=__version__,
         model=model.describe(),
         mode=request.mode,
         cot=request.cot,
-        parser=getattr(find_adapter(request.card.adapter), "PARSER", DEFAULT_PARSER),
+        parser=_parser(request),
         control=control_id(request.control),
         corpus=request.corpus.describe(),
         prompt={"name": prompt.name, "text": prompt.text, "sha256": prompt.sha256},
@@ -171,6 +80,13 @@ def _manifest(request: RespondRequest, model: LocatedModel, engine: Engine, plan
         decoding=dataclasses.asdict(request.decoding),
         engine={**engine.describe(), "batch_plan": plan.sha256()},
     )
+
+
+def _parser(request: RespondRequest) -> str:
+    if backend_options(request).get("decode") == "loglik":
+        return "identity"
+    parser: str = getattr(find_adapter(request.card.adapter), "PARSER", DEFAULT_PARSER)
+    return parser
 
 
 def _compute(
@@ -184,16 +100,7 @@ def _compute(
         n_done = sum(len(responses) for responses in done.values())
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         run.note_timing(event="start", at=at, n_done=n_done)
-        asked = Asked(
-            utterances=utterances,
-            plan=plan,
-            done=frozenset(done),
-            prompt=request.prompt,
-            decoding=request.decoding,
-            silent=request.control == "silence",
-            transcripts=_transcripts(request),
-            note=lambda event: run.note_timing(**event),
-        )
+        asked = _ask(request, utterances, plan, frozenset(done), lambda event: _note_event(run, event, progress))
         progress.start("asking the model", total=len(utterances), done=n_done)
         try:
             for batch in engine.answer(asked):
@@ -206,6 +113,25 @@ def _compute(
     run.write_records(runs.RESPONSES, [by_id[utterance.id] for utterance in utterances])
 
 
+def _ask(
+    request: RespondRequest,
+    utterances: Sequence[Utterance],
+    plan: Plan,
+    done: frozenset[int],
+    note: Callable[[Mapping[str, Any]], None],
+) -> Asked:
+    return Asked(
+        utterances=utterances,
+        plan=plan,
+        done=done,
+        prompt=request.prompt,
+        decoding=request.decoding,
+        silent=request.control == "silence",
+        transcripts=transcripts_of(request),
+        note=note,
+    )
+
+
 def _finished(journal: Journal, plan: Plan, ids: list[str]) -> dict[int, list[Response]]:
     """The journal's batches. Raises RunError if one is not what the plan says."""
     done = {number: [Response(**row) for row in rows] for number, rows in journal.read().items()}
@@ -214,6 +140,13 @@ def _finished(journal: Journal, plan: Plan, ids: list[str]) -> dict[int, list[Re
         if expected != {response.id for response in responses}:
             raise RunError(f"{journal.path}: batch {number} holds other utterances than planned; delete the run folder")
     return done
+
+
+def _note_event(run: Run, event: Mapping[str, Any], progress: Progress) -> None:
+    """What an engine tells beside its answers; a `warning` in it is for the user's eyes too."""
+    run.note_timing(**event)
+    if "warning" in event:
+        progress.say(f"warning: {event['warning']}")
 
 
 def _note(run: Run, batch: Batch, progress: Progress) -> None:

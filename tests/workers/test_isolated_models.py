@@ -25,10 +25,11 @@ from serxbench.errors import AdapterError
 from serxbench.progress import Silent
 from serxbench.records import Decoding
 from serxbench.runs import RESPONSES, Run
-from serxbench.stages import respond as stage
+from serxbench.stages import backends
 from serxbench.stages.doctor import examine
 from serxbench.stages.environments import build_environment
 from serxbench.stages.models import environment_of
+from serxbench.stages.respond import respond
 from serxbench.workers.client import WorkerAdapter, _plain
 from serxbench.workers.models import serxbench as serxbench_worker
 
@@ -136,9 +137,9 @@ def verbs(environments: Path, serxbench: Serxbench) -> Serxbench:
     return run
 
 
-def request(card: ModelCard, **changes: Any) -> stage.RespondRequest:
+def request(card: ModelCard, **changes: Any) -> backends.RespondRequest:
     corpus = open_corpus("demo", None, N_ITEMS)
-    return stage.RespondRequest(
+    return backends.RespondRequest(
         card=card,
         mode="closed",
         cot=False,
@@ -169,16 +170,16 @@ class Killer(Silent):
 def test_nano_answers_the_same_from_another_environment(
     apart: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = stage.respond(request(resolve_card("nano")), tmp_path / "here", Silent())
+    here = respond(request(resolve_card("nano")), tmp_path / "here", Silent())
     progress = Killer()
-    load = stage.load_adapter
+    load = backends.load_adapter
 
     def load_and_keep(*arguments: Any, **settings: Any) -> Any:
         progress.adapters.append(load(*arguments, **settings))
         return progress.adapters[0]
 
-    monkeypatch.setattr(stage, "load_adapter", load_and_keep)
-    there = stage.respond(request(apart), tmp_path / "there", progress)
+    monkeypatch.setattr(backends, "load_adapter", load_and_keep)
+    there = respond(request(apart), tmp_path / "there", progress)
     progress.adapters[0].close()
     assert len(set(progress.pids)) == 2, "the worker was killed once, and another one went on"
     same = [(run.path / RESPONSES).read_bytes() for run in (here, there)]
@@ -279,5 +280,5 @@ def test_what_is_to_be_loaded_reaches_the_worker_whole(tmp_path: Path) -> None:
 def test_a_worker_that_was_not_built_is_not_started(environments: Path, tmp_path: Path) -> None:
     card = read_card(write_card(environments / "cards", "absent", "worker: serxbench\nrequirements: [tinypack==2]"))
     with pytest.raises(AdapterError, match="serxbench env build absent"):
-        stage.respond(request(card), tmp_path / "run", Silent())
+        respond(request(card), tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
