@@ -66,7 +66,7 @@ READY_VLLM := $(VLLM_VENV)/.ready
 CUDA_ONLY := torchaudio torchvision torchcodec
 
 test-vllm: $(READY_VLLM)
-	$(VLLM_BIN)/python -m pytest tests/vllm
+	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest tests/vllm_backend
 
 $(READY_VLLM): pyproject.toml
 	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)

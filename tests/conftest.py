@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +21,9 @@ import tiny_models
 
 #: Development data that is not part of the project; tests that need it skip without it.
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+#: vLLM lives in an environment of its own: `make test-vllm` makes it and runs these.
+collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["vllm_backend/*"]
 
 Serxbench = Callable[..., subprocess.CompletedProcess[str]]
 

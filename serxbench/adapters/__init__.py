@@ -6,8 +6,8 @@ A module of this package holds
     PROMPT_STYLES: tuple[str, ...]                        the prompt styles that a card may name
     PARSER: str                                           `identity` if it answers with a label; `rules` if absent
     def load(loading: Loading) -> Adapter
-    def load_renderer(loading: Loading) -> Renderer       its prompts without its weights (see _renderer), for engines
-                                                          that load the weights themselves; absent if it has none
+    def load_renderer(loading: Loading) -> Renderer       its prompts without its weights, for engines that load those
+                                                          themselves (serxbench.adapters._renderer); absent if none can
 
 and imports torch only inside functions.
 """

