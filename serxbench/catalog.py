@@ -252,6 +252,38 @@ def load_prompt(name: str, labels: tuple[str, ...], folders: Sequence[Path] = ()
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A prompt with places for values, for everything that is asked anew for each item. sha256: of its text."""
+
+    name: str
+    version: int
+    text: str
+    sha256: str
+
+    def fill(self, **values: str) -> str:
+        """The text with its values; braces in a value are never read. ValueError if one is missing or unknown."""
+        used = set(_VARIABLE.findall(self.text))
+        if odd := sorted(used ^ set(values)):
+            verb = "has no value" if odd[0] in used else "is not in the text"
+            raise ValueError(f"prompt {self.name}: {{{{{odd[0]}}}}} {verb}")
+        return _VARIABLE.sub(lambda match: values[match[1]], self.text)
+
+
+def load_template(name: str, folders: Sequence[Path] = ()) -> Template:
+    """The prompt `name` with its variables in place. Raises UnknownName or DefinitionError."""
+    prompts = list_prompts(folders)
+    if name not in prompts:
+        raise UnknownName("prompt", name, prompts, "serxbench prompts")
+    definition = read_prompt(prompts[name])
+    return Template(
+        name=name,
+        version=definition.fields["version"],
+        text=definition.text,
+        sha256=hashlib.sha256(definition.text.encode()).hexdigest(),
+    )
+
+
 def read_prompt(path: Path) -> Definition:
     """The prompt file at `path`, checked: known keys, and the variables it declares are those it uses."""
     definition = read_definition(path)

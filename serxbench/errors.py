@@ -8,6 +8,7 @@ SerxbenchError            exit code 1; the base of everything the harness raises
 ├── CorpusError           a corpus cannot be read, or has not what the task needs
 ├── AudioError            one clip cannot be read (becomes that item's record, never ends a run)
 ├── AdapterError          a model cannot be loaded, or its inputs are not what they should be
+├── BudgetSpent           an LLM may not be asked any more; what it has told is kept
 ├── RunError              a run folder cannot be used
 │   ├── RunLocked         another process is writing it
 │   ├── ManifestMismatch  it holds another run
@@ -65,6 +66,10 @@ class AudioError(SerxbenchError):
 
 class AdapterError(SerxbenchError):
     """A model cannot be loaded, or its inputs are not what they should be."""
+
+
+class BudgetSpent(SerxbenchError):
+    """An LLM may not be asked any more. What it has told is kept; the same command goes on with a larger budget."""
 
 
 class RunError(SerxbenchError):

@@ -28,6 +28,16 @@ def _only_typed(context: click.Context, parameter: click.Parameter, value: Any) 
     return value
 
 
+backend_option = options.option(
+    "--backend-option",
+    "backend_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    envvar=None,
+    callback=_only_typed,
+    help="What only this backend understands, see docs/backends.md; repeatable.",
+)
+
 _OPTIONS = (
     options.model,
     options.mode,
@@ -53,15 +63,7 @@ _OPTIONS = (
         metavar="text|loglik",
         help="loglik: no text, but the probability of each option of a closed prompt, where the backend can.",
     ),
-    options.option(
-        "--backend-option",
-        "backend_options",
-        multiple=True,
-        metavar="NAME=VALUE",
-        envvar=None,
-        callback=_only_typed,
-        help="What only this backend understands, see docs/backends.md; repeatable.",
-    ),
+    backend_option,
     options.option("--ray", metavar="local|ADDRESS", help="Compute on replicas that Ray places, here or on a cluster."),
     options.option("--workers", type=int, default=1, help="Replicas of the model, with --ray."),
     options.option(
@@ -154,7 +156,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         decoding=Decoding(max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], seed=asked["seed"]),
         batch_size=asked["batch_size"],
         backend=choose_backend(asked["backend"], card),
-        backend_options=_backend_options(asked),
+        backend_options=read_backend_options(asked),
         device=asked["device"],
         dtype=asked["dtype"],
         may_upload=asked["may_upload"],
@@ -168,7 +170,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
     return request, asked["out"] or Path("runs") / _folder_name(request)
 
 
-def _backend_options(asked: dict[str, Any]) -> dict[str, Any]:
+def read_backend_options(asked: dict[str, Any]) -> dict[str, Any]:
     """What was given of --endpoint, --concurrency, --decode and --backend-option. Raises UsageError."""
     import yaml
     from click.core import ParameterSource

@@ -5,33 +5,17 @@ docs/backends.md says which options there are, what is asked again and what beco
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
-
-import httpx2
 
 from serxbench.engines import Asked, Batch, Plan, Starting, plan_singly
-from serxbench.engines._http_asking import Asker, Question, Send, answer_all, make_questions
-from serxbench.engines._http_chat import build_body, raise_for_status, read_reply
-from serxbench.engines._http_connections import (
-    CONNECT_SECONDS,
-    check_certificate,
-    connection_settings,
-    explain,
-    raise_for_lost,
-)
-from serxbench.engines._http_endpoints import Endpoint, Pool
-from serxbench.engines._http_hearing import prove_served_hearing
-from serxbench.engines._http_loglik import score_options
-from serxbench.engines._http_options import ChatOptions, find_key, read_options
-from serxbench.engines._http_trouble import Answer, TryAgain
-from serxbench.errors import AdapterError, UsageError
-from serxbench.records import Decoding, Utterance
+from serxbench.engines._served import answer_all, make_questions
+from serxbench.engines._served_hearing import prove_served_hearing
+from serxbench.llm._asking import Asker
+from serxbench.llm.openai import ChatService, third_party
+from serxbench.records import Utterance
+
+__all__ = ["DECODES", "SERVED", "HttpEngine", "start", "third_party"]
 
 #: The weights are somewhere else: nothing is located or loaded on this machine.
 SERVED = True
@@ -39,49 +23,28 @@ SERVED = True
 #: What `--decode` may say.
 DECODES = ("text", "loglik")
 
-#: An answer is some kilobytes; a server that sends more than this is not answering.
-_MOST_BYTES = 8 * 1024 * 1024
-
-_OPENAI = "api.openai.com"
-
 
 def start(starting: Starting) -> HttpEngine:
     """The engine for the endpoints in the options. Raises UsageError for options that make no sense."""
     return HttpEngine(starting)
 
 
-def third_party(options: Mapping[str, Any]) -> str | None:
-    """The first endpoint that is neither this machine nor in a private network, None if there is none."""
-    endpoints = read_options(options, ChatOptions).open_endpoints()
-    return next((endpoint.shown for endpoint in endpoints if not endpoint.private), None)
-
-
 class HttpEngine:
     """A model behind one server or several that serve the same; see serxbench.engines."""
 
     def __init__(self, starting: Starting) -> None:
-        self._starting = starting
-        options = read_options(starting.options, ChatOptions)
-        self._endpoints = options.open_endpoints()
-        self._key = find_key(options, self._endpoints)
-        self._options = _with_usual(options, self._endpoints)
-        self._model: str | None = None
+        self._service = ChatService(starting.options, (starting.name, starting.repository))
 
     def describe(self) -> dict[str, Any]:
         """The server's kind, its name for the model, and how the question is put; no host, no key."""
-        model = self._find_model()
-        options = self._options
-        others = {"modalities": list(options.modalities), "omit": list(options.omit), "extra": dict(options.extra)}
+        described = self._service.describe()
+        options = self._service.options
         return {
-            "backend": "http",
-            "server": options.server,
-            "model": model,
+            **described,
             "audio_part": options.audio_part,
             "part_order": options.part_order,
-            "token_limit": options.token_limit,
             "decode": options.decode,
             **options.describe_limit(),
-            **{name: value for name, value in others.items() if value},
         }
 
     def plan(self, utterances: Sequence[Utterance]) -> Plan:
@@ -90,135 +53,9 @@ class HttpEngine:
 
     def answer(self, asked: Asked) -> Iterator[Batch]:
         """Has the model show that it hears, and asks all questions, as many at once as the endpoints take."""
-        model = self._find_model()
-        options = self._options
-        client = _Client(options, self._endpoints, model, self._key)
-        pool = Pool(self._endpoints, options.patience_seconds)
+        client, pool, options = self._service.connect(), self._service.pool(), self._service.options
         # OpenAI's audio models refuse log-probabilities; elsewhere it is found out.
-        shows_logprobs = options.decode == "loglik" or not _is_official(self._endpoints)
+        shows_logprobs = options.decode == "loglik" or not self._service.is_official
         prove_served_hearing(asked, client, pool, options.max_audio_seconds, shows_logprobs=shows_logprobs)
         questions = make_questions(asked, options.max_audio_seconds, loglik=options.decode == "loglik")
         yield from answer_all(Asker(client=client, pool=pool), asked, questions)
-
-    def _find_model(self) -> str:
-        """The server's name for the model, and what kind of server it is, asked once if the options do not say."""
-        if self._model is None:
-            options = self._options
-            if options.model is None or options.server == "auto":
-                listed = _list_models(self._endpoints, self._key)
-                self._model = options.model or _only_model(listed, self._starting)
-                kinds = {each.get("owned_by") for each in listed}
-                kind = next((kind for kind in ("vllm", "sglang", "llamacpp") if kind in kinds), "openai")
-                self._options = replace(options, server=kind if options.server == "auto" else options.server)
-            else:
-                self._model = options.model
-        return self._model
-
-
-def _with_usual(options: ChatOptions, endpoints: Sequence[Endpoint]) -> ChatOptions:
-    """The options with what is usual for OpenAI's own service, or for any other server, where nothing was said."""
-    official = _is_official(endpoints)
-    limit = options.token_limit or ("max_completion_tokens" if official else "max_tokens")
-    return replace(
-        options, token_limit=limit, server="openai" if official and options.server == "auto" else options.server
-    )
-
-
-def _is_official(endpoints: Sequence[Endpoint]) -> bool:
-    return {urlsplit(endpoint.url).hostname for endpoint in endpoints} == {_OPENAI}
-
-
-def _only_model(listed: Sequence[Mapping[str, Any]], starting: Starting) -> str:
-    names = [str(each.get("id")) for each in listed]
-    wanted = [name for name in names if name in (starting.repository, starting.name)]
-    found = wanted or names
-    if len(found) != 1:
-        raise UsageError(
-            f"the server serves {', '.join(names[:10]) or 'no model that it tells of'}; say which one is "
-            f"'{starting.name}' with --backend-option model=NAME"
-        )
-    return found[0]
-
-
-def _list_models(endpoints: Sequence[Endpoint], key: str | None) -> list[dict[str, Any]]:
-    """What the first endpoint that answers says it serves; an empty list if it does not tell. Raises AdapterError."""
-    reasons = []
-    for endpoint in endpoints:
-        try:
-            with httpx2.Client(**connection_settings(private=endpoint.private, seconds=CONNECT_SECONDS)) as client:
-                reply = client.get(f"{endpoint.url}/models", headers=_headers(key))
-        except httpx2.HTTPError as error:
-            check_certificate(error, endpoint)
-            reasons.append(f"{endpoint.shown}: {explain(error)}")
-            continue
-        if reply.status_code in (401, 403):
-            raise_for_status(reply.status_code, reply.headers, _without_key(reply.content, key), endpoint.shown)
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
-            listed = json.loads(_without_key(reply.content, key)).get("data") or []
-            return [each for each in listed if isinstance(each, dict)]
-        return []
-    raise AdapterError(f"no server answers; {'; '.join(reasons)}")
-
-
-class _Client:
-    """Chat completions over one pool of connections; see serxbench.engines._http_asking.Client."""
-
-    def __init__(self, options: ChatOptions, endpoints: Sequence[Endpoint], model: str, key: str | None) -> None:
-        self._options, self._endpoints, self._model, self._key = options, endpoints, model, key
-
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[Callable[[Question, Decoding], Send]]:
-        kinds = {endpoint.private for endpoint in self._endpoints}
-        async with contextlib.AsyncExitStack() as stack:
-            clients = {
-                private: await stack.enter_async_context(
-                    httpx2.AsyncClient(**connection_settings(private=private, seconds=self._options.timeout_seconds))
-                )
-                for private in kinds
-            }
-
-            def request(question: Question, decoding: Decoding) -> Send:
-                body = build_body(self._options, self._model, question, decoding)
-
-                async def send(endpoint: Endpoint) -> Answer:
-                    raw = await self._post(clients[endpoint.private], endpoint, body)
-                    answer = read_reply(raw, first_token=question.first_token)
-                    if question.choices is None or answer.stop == "filtered":
-                        return answer
-                    return score_options(answer, question.choices)
-
-                return send
-
-            yield request
-
-    async def _post(self, client: httpx2.AsyncClient, endpoint: Endpoint, body: bytes) -> bytes:
-        seconds = self._options.timeout_seconds
-        raw = bytearray()
-        try:
-            # One limit over all: a server that sends a byte now and then would never run into another.
-            async with (
-                asyncio.timeout(seconds),
-                client.stream(
-                    "POST", f"{endpoint.url}/chat/completions", content=body, headers=_headers(self._key)
-                ) as reply,
-            ):
-                async for chunk in reply.aiter_bytes():
-                    raw += chunk
-                    if len(raw) > _MOST_BYTES:
-                        raise TryAgain("failed", f"the reply is longer than {_MOST_BYTES} bytes")
-        except TimeoutError:
-            raise TryAgain("failed", f"no whole reply within {seconds:g} s") from None
-        except httpx2.HTTPError as error:
-            raise_for_lost(error, endpoint)
-        content = _without_key(bytes(raw), self._key)
-        raise_for_status(reply.status_code, reply.headers, content, endpoint.shown)
-        return content
-
-
-def _headers(key: str | None) -> dict[str, str]:
-    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-
-
-def _without_key(raw: bytes, key: str | None) -> bytes:
-    """The reply without the key, which some servers quote in their messages."""
-    return raw.replace(key.encode(), b"[key]") if key else raw

@@ -163,11 +163,22 @@ def _entry(request: RespondRequest, served: bool) -> Mapping[str, Any] | None:
     families: Mapping[str, Mapping[str, Any]] = costs()["families"]
     if not served:
         return families.get(adapter)
-    name = str(backend_options(request).get("model", ""))
+    return _hosted(str(backend_options(request).get("model", ""))) or families.get(adapter)
+
+
+def _hosted(name: str) -> Mapping[str, Any] | None:
+    """The entry of a model behind a paid API, or of the one that `name` is a snapshot of; None if there is none."""
     hosted: Mapping[str, Mapping[str, Any]] = costs()["hosted"]
     known = (each for each in hosted if name.startswith(each) and _SNAPSHOT.fullmatch(name[len(each) :]))
     found = next(known, None)
-    return hosted[found] if found else families.get(adapter)
+    return None if found is None else hosted[found]
+
+
+def price_of(name: str) -> Mapping[str, float] | None:
+    """US dollars for a million tokens of `text`, `audio` and `answer` of the model that a paid service calls `name`."""
+    entry = _hosted(name)
+    price: Mapping[str, float] | None = None if entry is None else entry.get("price")
+    return price
 
 
 def _is_paid(request: RespondRequest) -> bool:

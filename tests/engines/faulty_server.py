@@ -167,7 +167,8 @@ class FaultyServer:
 
 def sound_of(request: dict[str, Any]) -> bytes | None:
     """The WAV file in a request, None if it has none."""
-    for part in request["messages"][-1]["content"]:
+    content = request["messages"][-1]["content"]
+    for part in content if isinstance(content, list) else []:
         if part["type"] == "input_audio":
             assert part["input_audio"]["format"] == "wav"
             return base64.b64decode(part["input_audio"]["data"])

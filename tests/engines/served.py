@@ -10,7 +10,7 @@ from typing import Any
 from serxbench.adapters import Loading
 from serxbench.audio import read_audio
 from serxbench.engines import Asked, Batch, Starting
-from serxbench.engines._http_asking import encode_wav
+from serxbench.llm._wav import encode_wav
 from serxbench.records import Decoding, Prompt, Response, Utterance
 
 PROMPT = Prompt(name="open", text="What emotion?", sha256="0")

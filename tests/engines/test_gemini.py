@@ -22,8 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from faulty_server import answer_to
 from served import ask, make_corpus, starting, wav_of
 
-from serxbench.engines import _http_trouble, gemini
+from serxbench.engines import gemini
 from serxbench.errors import AdapterError, UsageError
+from serxbench.llm import _trouble
+from serxbench.llm import gemini as gemini_service
 from serxbench.records import Utterance
 
 if importlib.util.find_spec("google") is None or importlib.util.find_spec("google.genai") is None:
@@ -36,8 +38,8 @@ KEY = "AIza-this-key-must-be-nowhere"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_http_trouble, "_FIRST_DELAY_SECONDS", 0.02)
-    monkeypatch.setattr(gemini, "_UPLOAD_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(_trouble, "_FIRST_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(gemini_service, "_UPLOAD_POLL_SECONDS", 0.01)
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "SERXBENCH_HTTP_KEY"):
         monkeypatch.delenv(name, raising=False)
 

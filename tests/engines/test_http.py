@@ -25,9 +25,10 @@ from faulty_server import FAULTS, FaultyServer, answer_to, completion
 from served import CLOSED, ask, iterate, make_corpus, wav_of
 
 from serxbench.audio import SAMPLE_RATE
-from serxbench.engines import Batch, _http_endpoints, _http_trouble, http
-from serxbench.engines._http_flow import flow
+from serxbench.engines import Batch, http
 from serxbench.errors import AdapterError, UnknownName, UsageError
+from serxbench.llm import _endpoints, _trouble
+from serxbench.llm._flow import flow
 from serxbench.records import Utterance
 
 Corpus = Callable[[int], list[Utterance]]
@@ -42,7 +43,7 @@ def corpus(write_clip: Callable[..., Path]) -> Corpus:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_http_trouble, "_FIRST_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(_trouble, "_FIRST_DELAY_SECONDS", 0.02)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("SERXBENCH_HTTP_KEY", raising=False)
 
@@ -67,19 +68,13 @@ def test_every_item_gets_its_right_answer_from_a_server_that_fails_on_thirty_per
     assert n_asked(notes) <= 1.5 * 300
 
 
-def test_requests_flow_without_gaps(corpus: Corpus) -> None:
-    utterances = corpus(320)
+def test_as_many_requests_are_in_flight_as_were_asked_for(corpus: Corpus) -> None:
     server = FaultyServer(seconds=0.2)
     with server.running() as url:
-        batches = iterate(http, {"endpoints": (url,), "concurrency": 32}, utterances, [])
-        next(batches)
-        began = time.perf_counter()
-        n = 1 + sum(1 for _ in batches)
-        took = time.perf_counter() - began
+        n = sum(1 for _ in iterate(http, {"endpoints": (url,), "concurrency": 32}, corpus(320), []))
     assert n == 320
+    # How close the rate is to the ideal one is measured by benchmarks/servers.py, on a quiet machine.
     assert server.most_in_flight == 32
-    # Ten rounds of 0.2 s, of which the first was over.
-    assert took < 1.8 / 0.75, "benchmarks/servers.py measures it with more items on a quiet machine"
 
 
 def test_no_more_is_read_than_there_is_room_for() -> None:
@@ -323,7 +318,7 @@ def test_whose_machine_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert http.third_party({"endpoints": ("http://localhost", url)}) is not None, url
     for url in (*own, "http://localhost.:1"):
         assert http.third_party({"endpoints": (url,)}) is None, url
-    assert _http_endpoints.is_private("localhost.example.org") is False
+    assert _endpoints.is_private("localhost.example.org") is False
     monkeypatch.setenv("SERXBENCH_HTTP_KEY", KEY)
     with pytest.raises(UsageError, match="unencrypted"):
         http.start(_starting("http://example.org"))
@@ -352,7 +347,7 @@ def test_control_runs(corpus: Corpus) -> None:
     by_id = {r.id: r for r in responses}
     assert (by_id["u00000"].text, by_id["u00000"].audio_sha256) == ("no sound", None)
     assert (by_id["u00001"].stop, "no transcript" in str(by_id["u00001"].error)) == ("error", True)
-    assert '"bye"' in server.requests[-1]["messages"][0]["content"][0]["text"]
+    assert '"bye"' in server.requests[-1]["messages"][0]["content"]
     assert not [note for note in notes if note["event"].startswith("heard")]
 
 

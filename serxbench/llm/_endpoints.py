@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from serxbench.engines._http_trouble import MAX_ATTEMPTS, TryAgain
 from serxbench.errors import AdapterError, UsageError
+from serxbench.llm._trouble import MAX_ATTEMPTS, TryAgain
 
 #: Failures in a row after which an endpoint is left alone for a while; one that takes no connection counts twice. Less
 #: than the requests for one item, so that a server that has died fails no item for good.
@@ -164,7 +164,7 @@ class Pool:
 
     def _note_trouble(self, endpoint: Endpoint, trouble: TryAgain, began: float) -> None:
         now = time.monotonic()
-        if trouble.trouble == "empty":
+        if trouble.trouble in ("empty", "schema"):
             return
         self._last_trouble = trouble.reason
         if trouble.trouble == "busy":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from serxbench.engines._http_chat import raise_for_status
-from serxbench.engines._http_trouble import Answer, Declined, TryAgain, first_line
 from serxbench.errors import AdapterError
+from serxbench.llm._asking import Question
+from serxbench.llm._chat import raise_for_status
+from serxbench.llm._trouble import Answer, Declined, TryAgain, first_line
 from serxbench.records import Decoding
 
 #: All that can be relaxed. What is blocked all the same is counted as such.
@@ -18,14 +20,14 @@ _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 _FILTERED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE")
 
 
-def build_settings(decoding: Decoding, thinking_budget: int | None, id: str) -> Any:
+def build_settings(decoding: Decoding, thinking_budget: int | None, question: Question) -> Any:
     """The GenerateContentConfig: greedy unless asked otherwise, no limit on the answer but ours, no filter but theirs.
 
     Tokens of thought count against the provider's limit, so they come on top of ours.
     """
     from google.genai import types
 
-    own = int(hashlib.sha256(id.encode()).hexdigest()[:7], 16) if decoding.temperature > 0 else 0
+    own = int(hashlib.sha256(question.id.encode()).hexdigest()[:7], 16) if decoding.temperature > 0 else 0
     thinking = None if thinking_budget is None else types.ThinkingConfig(thinking_budget=thinking_budget)
     return types.GenerateContentConfig(
         temperature=decoding.temperature,
@@ -34,6 +36,9 @@ def build_settings(decoding: Decoding, thinking_budget: int | None, id: str) -> 
         candidate_count=1,
         max_output_tokens=decoding.max_new_tokens + (thinking_budget or 0),
         thinking_config=thinking,
+        system_instruction=question.system,
+        response_mime_type=None if question.schema is None else "application/json",
+        response_json_schema=None if question.schema is None else dict(question.schema),
         safety_settings=[
             types.SafetySetting(
                 category=types.HarmCategory(f"HARM_CATEGORY_{harm}"), threshold=types.HarmBlockThreshold.BLOCK_NONE
@@ -59,11 +64,20 @@ def read_reply(reply: Any) -> Answer:
         return Answer(text=text or None, stop="filtered", error=f"blocked by the provider: {reason}", served=served)
     if reason == "MAX_TOKENS":
         note = None if text else "the token limit was reached before the answer"
-        return Answer(text=text, stop="length", note=note, served=served)
+        return _counted(Answer(text=text, stop="length", note=note, served=served), reply)
     if not text:
         answer = Answer(text="", stop="end", served=served)
         raise TryAgain("empty", f"the reply holds no text (it ended with {reason})", answer=answer)
-    return Answer(text=text, stop="end", served=served)
+    return _counted(Answer(text=text, stop="end", served=served), reply)
+
+
+def _counted(answer: Answer, reply: Any) -> Answer:
+    """The answer with the tokens that Google counted, thoughts with the answer's; as it is if it counted none."""
+    usage = reply.usage_metadata
+    if usage is None or usage.prompt_token_count is None or usage.candidates_token_count is None:
+        return answer
+    n_answer = usage.candidates_token_count + (usage.thoughts_token_count or 0)
+    return replace(answer, n_prompt_tokens=usage.prompt_token_count, n_answer_tokens=n_answer)
 
 
 def raise_for_error(error: Any, shown: str, key: str | None) -> NoReturn:

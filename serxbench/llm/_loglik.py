@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from serxbench.engines._http_trouble import Answer
+from serxbench.llm._trouble import Answer
 
 #: If letters that are not listed could hold more than this, the answer has a label and no probabilities.
 _UNLISTED_SHARE = 0.01

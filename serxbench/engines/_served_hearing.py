@@ -17,8 +17,9 @@ from serxbench.adapters._generative import MIN_SECONDS
 from serxbench.audio import Clip
 from serxbench.engines import Asked
 from serxbench.engines._hearing import _exchanged, prove_hearing
-from serxbench.engines._http_asking import Asker, Client, Question, Reply, with_sound
-from serxbench.engines._http_endpoints import Pool
+from serxbench.engines._served import with_sound
+from serxbench.llm._asking import Asker, Client, Question, Reply
+from serxbench.llm._endpoints import Pool
 from serxbench.records import Decoding, Prompt, Response
 
 #: A paid service is asked three times for each.

@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from serxbench.engines._http_asking import Question
-from serxbench.engines._http_options import ChatOptions
-from serxbench.engines._http_trouble import Answer, Declined, Trouble, TryAgain, first_line, read_retry_after
 from serxbench.errors import AdapterError
+from serxbench.llm._asking import Question
+from serxbench.llm._options import ChatOptions
+from serxbench.llm._trouble import Answer, Declined, Trouble, TryAgain, first_line, read_retry_after
 from serxbench.records import Decoding
 
 #: What a server would otherwise fill in from the checkpoint's generation settings, or from its own. At least one token,
@@ -37,13 +37,18 @@ N_LOGPROBS = 20
 _STOPS = {"stop": "end", "length": "length", "content_filter": "filtered"}
 
 
-def build_body(options: ChatOptions, model: str, question: Question, decoding: Decoding) -> bytes:
-    """The JSON of one request. The same question gives the same bytes."""
+def build_body(
+    options: ChatOptions, model: str, question: Question, decoding: Decoding, *, with_schema: bool = True
+) -> bytes:
+    """The JSON of one request. The same question gives the same bytes. with_schema: send the schema that it has."""
     # One seed an item, so that a sampled answer does not depend on what else was asked.
     own = int(hashlib.sha256(question.id.encode()).hexdigest()[:7], 16) if decoding.temperature > 0 else 0
     fields: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": _content(options, question)}],
+        "messages": [
+            *([{"role": "system", "content": question.system}] if question.system is not None else []),
+            {"role": "user", "content": _content(options, question)},
+        ],
         "temperature": decoding.temperature,
         "top_p": 1.0,
         "seed": decoding.seed + own,
@@ -51,15 +56,21 @@ def build_body(options: ChatOptions, model: str, question: Question, decoding: D
         **_PINNED[options.server],
         **({"modalities": list(options.modalities)} if options.modalities else {}),
         **({"logprobs": True, "top_logprobs": N_LOGPROBS} if question.first_token else {}),
+        **({"response_format": _format(question.schema)} if question.schema is not None and with_schema else {}),
         **options.extra,
     }
     return json.dumps({name: fields[name] for name in fields if name not in options.omit}).encode()
 
 
+def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
 def _content(options: ChatOptions, question: Question) -> Any:
-    text = {"type": "text", "text": question.text}
     if question.wav is None:
-        return [text]
+        # Servers of text models need not know content in parts.
+        return question.text
+    text = {"type": "text", "text": question.text}
     data = base64.b64encode(question.wav).decode("ascii")
     if options.audio_part == "audio_url":
         audio: dict[str, Any] = {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{data}"}}
@@ -92,7 +103,15 @@ def read_reply(raw: bytes, *, first_token: bool) -> Answer:
         raise TryAgain("failed", "the reply has not the form of a chat completion") from None
     thought = message.get("reasoning_content") or message.get("reasoning")
     note = "the token limit was reached before the answer" if not text and stop == "length" and thought else None
-    answer = Answer(text=text, stop="length" if stop == "length" else "end", note=note, served=served)
+    n_prompt, n_answer = _usage(body)
+    answer = Answer(
+        text=text,
+        stop="length" if stop == "length" else "end",
+        note=note,
+        served=served,
+        n_prompt_tokens=n_prompt,
+        n_answer_tokens=n_answer,
+    )
     if not text and stop != "length":
         raise TryAgain("empty", "the reply holds no text", answer=answer)
     return answer
@@ -113,6 +132,14 @@ def _text(message: Mapping[str, Any]) -> str:
 def _served(body: Mapping[str, Any]) -> str | None:
     name, fingerprint = body.get("model"), body.get("system_fingerprint")
     return " ".join(first_line(part) for part in (name, fingerprint) if part) or None
+
+
+def _usage(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Tokens of prompt and answer as the server counted them, None where it says nothing usable."""
+    usage = body.get("usage")
+    said = (usage.get("prompt_tokens"), usage.get("completion_tokens")) if isinstance(usage, Mapping) else (None, None)
+    prompt, answer = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in said)
+    return prompt, answer
 
 
 def _logprobs(choice: Mapping[str, Any]) -> dict[str, float] | None:

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import httpx2
 
-from serxbench.engines._http_endpoints import Endpoint
-from serxbench.engines._http_trouble import TryAgain
 from serxbench.errors import AdapterError
+from serxbench.llm._endpoints import Endpoint
+from serxbench.llm._trouble import TryAgain
 
 CONNECT_SECONDS = 10.0
 

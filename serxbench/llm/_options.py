@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from serxbench.engines._http_endpoints import Endpoint, read_endpoint
 from serxbench.errors import UnknownName, UsageError
+from serxbench.llm._endpoints import Endpoint, read_endpoint
 
 _CHOICES = {
     "server": ("auto", "openai", "vllm", "sglang", "llamacpp"),

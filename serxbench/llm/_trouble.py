@@ -14,8 +14,8 @@ from typing import Any, Literal
 from serxbench.records import Stop
 
 #: unreachable: no connection came about. busy: the server asks for patience. empty: a sound reply without an answer.
-#: failed: anything else that may go well the next time.
-Trouble = Literal["unreachable", "busy", "failed", "empty"]
+#: schema: a question with a schema was declined. failed: anything else that may go well the next time.
+Trouble = Literal["unreachable", "busy", "failed", "empty", "schema"]
 
 #: Requests for one item before its failure is recorded. Neither a busy server nor one that is away counts.
 MAX_ATTEMPTS = 6
@@ -37,7 +37,8 @@ _LONGEST_DELAY_SECONDS = 30.0
 class Answer:
     """What a server said to one question. served: the name under which it says that it answered.
 
-    logprobs: first token → natural logarithm of its probability, if they were asked for.
+    logprobs: first token → natural logarithm of its probability, if they were asked for. n_prompt_tokens,
+    n_answer_tokens: as the server counts them, thoughts included; None if it does not say.
     """
 
     text: str | None = None
@@ -47,6 +48,8 @@ class Answer:
     served: str | None = None
     logprobs: Mapping[str, float] | None = None
     probabilities: Mapping[str, float] | None = None
+    n_prompt_tokens: int | None = None
+    n_answer_tokens: int | None = None
 
 
 class TryAgain(Exception):
