@@ -56,7 +56,11 @@ class Base:
 
 
 class Adapter(Protocol):
-    """A loaded model."""
+    """A loaded model.
+
+    One with `prepares_ahead = True` also has `prepare(clips, prompt)`, which makes the inputs of a batch without the
+    model, in another thread, while `generate` computes the batch before; `generate` then takes them as `prepared`.
+    """
 
     #: Longest and shortest clip that the model hears whole, in seconds.
     max_seconds: float

@@ -3,11 +3,16 @@
 A family subclasses `Generative` and says two things: the text that one clip is asked with (`render`), and the model's
 inputs for a batch (`build_inputs`), where it also checks that the sound is really in them. One whose encoder lets the
 clips of a batch change each other says a third: which of them may go through the model together (`batches`).
+
+Building inputs needs no device where `prepares_ahead` says so, so an engine may do it for the next batch while the
+model computes.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +30,25 @@ if TYPE_CHECKING:
 MIN_SECONDS = 0.1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The inputs of one batch, before they are on the device.
+
+    fitting: positions of the clips that are long enough for the model. inputs: for each group of them that goes through
+    the model together, positions in `fitting` and the model's keyword arguments.
+    """
+
+    fitting: tuple[int, ...]
+    inputs: tuple[tuple[tuple[int, ...], dict[str, Any]], ...]
+
+
 class Generative:
     """A loaded decoder-only model with an audio encoder and its processor; see serxbench.adapters.Adapter."""
 
     min_seconds = MIN_SECONDS
+
+    #: Whether build_inputs leaves the model alone. One that listens there must not do so beside its own generate.
+    prepares_ahead = True
 
     def __init__(self, model: Any, processor: Any, max_seconds: float) -> None:
         self._model = model
@@ -36,6 +56,8 @@ class Generative:
         self.max_seconds = max_seconds
         tokenizer = processor.tokenizer
         tokenizer.padding_side = "left"
+        # A fast tokenizer can be used by one thread at a time, and the next batch's prompts may be tokenised meanwhile.
+        self._detokenizer = copy.deepcopy(tokenizer)
         self._end_tokens = find_end_tokens(model, tokenizer)
         self._pad_token: int = self._end_tokens[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         # Whatever generate() is not told it takes from here, so the checkpoint's own settings must not stay.
@@ -56,11 +78,35 @@ class Generative:
         """Which waveforms go through the model together, by position. All of them, unless a family says otherwise."""
         return [list(range(len(waveforms)))]
 
-    def generate(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding) -> list[Response]:
-        """One response a clip, in the order given; see serxbench.adapters.Adapter."""
+    def prepare(self, clips: Sequence[Clip], prompt: Prompt) -> Prepared:
+        """What `generate` needs of these clips: cut, turned into features, tokenised. Raises as build_inputs does."""
         fitting = [n for n, clip in enumerate(clips) if len(clip.waveform) >= self.min_seconds * SAMPLE_RATE]
-        answers = self._answer([self._cut(clips[n]) for n in fitting], prompt, decoding) if fitting else []
-        answered = dict(zip(fitting, answers, strict=True))
+        waveforms = [self._cut(clips[n]) for n in fitting]
+        groups = self.batches(waveforms) if waveforms else []
+        inputs = (self._ready_to_move(self.build_inputs([waveforms[n] for n in group], prompt)) for group in groups)
+        return Prepared(fitting=tuple(fitting), inputs=tuple(zip(map(tuple, groups), inputs, strict=True)))
+
+    def generate(
+        self,
+        ids: Sequence[str],
+        clips: Sequence[Clip],
+        prompt: Prompt,
+        decoding: Decoding,
+        prepared: Prepared | None = None,
+    ) -> list[Response]:
+        """One response a clip, in the order given; see serxbench.adapters.Adapter.
+
+        prepared: what `prepare` gave for the same clips and prompt, if that was done before.
+        """
+        import torch
+
+        prepared = prepared or self.prepare(clips, prompt)
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed)
+        answered: dict[int, tuple[str, bool]] = {}
+        for group, inputs in prepared.inputs:
+            found = self._finish(inputs, decoding)
+            answered.update(zip((prepared.fitting[n] for n in group), found, strict=True))
         return [self._response(ids[n], clip, answered.get(n)) for n, clip in enumerate(clips)]
 
     def hear(self, clips: Sequence[Clip], prompt: Prompt) -> NDArray[np.float32]:
@@ -126,21 +172,6 @@ class Generative:
     def _response(self, id: str, clip: Clip, answer: tuple[str, bool] | None) -> Response:
         return respond_to(id, clip, answer, (self.min_seconds, self.max_seconds))
 
-    def _answer(
-        self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
-    ) -> list[tuple[str, bool]]:
-        """(text, whether the model ended it itself) for each waveform."""
-        import torch
-
-        if decoding.temperature > 0:
-            torch.manual_seed(decoding.seed)
-        return self._by_batch(waveforms, lambda batch: self._answer_batch(batch, prompt, decoding))
-
-    def _answer_batch(
-        self, waveforms: list[NDArray[np.float32]], prompt: Prompt, decoding: Decoding
-    ) -> list[tuple[str, bool]]:
-        return self._finish(self.build_inputs(waveforms, prompt), decoding)
-
     def _finish(self, inputs: Any, decoding: Decoding) -> list[tuple[str, bool]]:
         """(text, whether the model ended it itself) for each row of the inputs."""
         import torch
@@ -152,18 +183,21 @@ class Generative:
         # embeddings is not returned.
         start = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
         rows = tokens[:, start:].tolist()
-        texts = self._processor.tokenizer.batch_decode(
-            rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        texts = self._detokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [(text, not set(self._end_tokens).isdisjoint(row)) for text, row in zip(texts, rows, strict=True)]
 
-    def _on_device(self, inputs: Any) -> dict[str, Any]:
-        """The inputs where the model is, features in its number format (token ids and masks stay integers)."""
+    def _ready_to_move(self, inputs: Any) -> dict[str, Any]:
+        """The inputs in the model's number format (token ids and masks stay integers), where a GPU can fetch them."""
         model = self._model
-        return {
-            name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
-            for name, value in inputs.items()
-        }
+        ready = {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+        if model.device.type != "cuda":
+            return ready
+        return {name: value.pin_memory() if value.device.type == "cpu" else value for name, value in ready.items()}
+
+    def _on_device(self, inputs: Any) -> dict[str, Any]:
+        """The inputs where the model is."""
+        ready = self._ready_to_move(inputs)
+        return {name: value.to(self._model.device, non_blocking=True) for name, value in ready.items()}
 
     def _generation_config(self, decoding: Decoding) -> Any:
         return complete_generation_config(decoding, self._end_tokens, self._pad_token)

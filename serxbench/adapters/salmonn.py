@@ -77,6 +77,8 @@ def load(loading: Loading) -> Salmonn:
 class Salmonn(Generative):
     """A loaded SALMONN; see serxbench.adapters.Adapter."""
 
+    prepares_ahead = False
+
     def __init__(self, ears: Any, llm: Any, processor: Any, num_beams: int = 1) -> None:
         self._ears = ears
         self._num_beams = num_beams

@@ -1,4 +1,4 @@
-"""Generation in this process: audio is decoded ahead in threads, batches run in a fixed order, one failure stays one.
+"""Generation in this process: inputs are made ahead in threads, batches run in a fixed order, one failure stays one.
 
 The batch plan is a function of the corpus: clips sorted by length and cut into batches. A resumed run therefore
 computes each batch with the same neighbours as an uninterrupted one.
@@ -15,16 +15,15 @@ from importlib.metadata import version
 from typing import Any
 
 from serxbench.adapters import Adapter
-from serxbench.audio import Clip, read_ahead
+from serxbench.audio import Clip
 from serxbench.engines import UNREADABLE, Asked, Batch, Plan, Starting, failure, plan_batches
+from serxbench.engines._ahead import Loaded, prepare_ahead
 from serxbench.engines._hearing import prove_hearing
-from serxbench.errors import AdapterError, AudioError
+from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 
 #: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
-
-_BATCHES_AHEAD = 2
 
 
 def start(starting: Starting) -> TransformersEngine:
@@ -85,15 +84,12 @@ def generate_batches(
     if UNREADABLE in plan.batches and UNREADABLE not in done:
         failed = [failure(utterances[n].id, reason) for n, reason in plan.unreadable.items()]
         yield Batch(number=UNREADABLE, responses=failed, seconds_waiting=0.0, seconds_generating=0.0)
-    waiting = [number for number in plan.batches if number != UNREADABLE and number not in done]
+    waiting = {number: plan.batches[number] for number in plan.batches if number != UNREADABLE and number not in done}
     n_answered = n_raised = 0
-    # An utterance without audio is in batch 0, so every one here has a path.
-    coming = [path for number in waiting for n in plan.batches[number] if (path := utterances[n].audio)]
-    largest = max((len(members) for members in plan.batches.values()), default=1)
-    with contextlib.closing(read_ahead(coming, n_ahead=largest * (1 + _BATCHES_AHEAD))) as clips:
-        for number in waiting:
-            members = [utterances[n] for n in plan.batches[number]]
-            batch = _run_batch(adapter, number, members, clips, request)
+    coming = ([utterances[n] for n in members] for members in waiting.values())
+    with contextlib.closing(prepare_ahead(adapter, coming, request[0], largest=_largest(plan))) as loaded:
+        for number, members in zip(waiting, loaded, strict=True):
+            batch = _run_batch(adapter, number, members, request)
             n_answered += sum(response.stop != "error" for response in batch.responses)
             n_raised += len(batch.raised)
             if not n_answered and n_raised >= _BROKEN_AFTER:
@@ -103,31 +99,22 @@ def generate_batches(
             yield batch
 
 
-def _run_batch(
-    adapter: Adapter,
-    number: int,
-    members: Sequence[Utterance],
-    stream: Iterator[Clip | AudioError],
-    request: tuple[Prompt, Decoding],
-) -> Batch:
+def _largest(plan: Plan) -> int:
+    return max((len(members) for members in plan.batches.values()), default=1)
+
+
+def _run_batch(adapter: Adapter, number: int, loaded: Loaded, request: tuple[Prompt, Decoding]) -> Batch:
     began = time.perf_counter()
-    clips: dict[str, Clip] = {}
-    responses: dict[str, Response] = {}
-    for utterance in members:
-        clip = next(stream)
-        if isinstance(clip, AudioError):
-            responses[utterance.id] = failure(utterance.id, str(clip))
-        else:
-            clips[utterance.id] = clip
-    loaded = time.perf_counter()
+    responses = {id: failure(id, reason) for id, reason in loaded.unreadable.items()}
     trouble = _Trouble()
-    for response in _generate(adapter, list(clips), list(clips.values()), request, trouble):
+    ids, clips = list(loaded.clips), list(loaded.clips.values())
+    for response in _generate(adapter, ids, clips, request, trouble, loaded.prepared):
         responses[response.id] = response
     return Batch(
         number=number,
-        responses=[responses[utterance.id] for utterance in members],
-        seconds_waiting=loaded - began,
-        seconds_generating=time.perf_counter() - loaded,
+        responses=[responses[id] for id in loaded.ids],
+        seconds_waiting=loaded.seconds_waited,
+        seconds_generating=time.perf_counter() - began,
         raised=tuple(trouble.raised),
         halved=tuple(trouble.halved),
     )
@@ -140,7 +127,12 @@ class _Trouble:
 
 
 def _generate(
-    adapter: Adapter, ids: list[str], clips: list[Clip], request: tuple[Prompt, Decoding], trouble: _Trouble
+    adapter: Any,
+    ids: list[str],
+    clips: list[Clip],
+    request: tuple[Prompt, Decoding],
+    trouble: _Trouble,
+    prepared: Any = None,
 ) -> list[Response]:
     """The responses; a batch that fails as a whole is halved, down to the clip that makes it fail."""
     if not ids:
@@ -148,8 +140,10 @@ def _generate(
     prompt, decoding = request
     # One seed a batch, from its members, so that a sampled answer does not depend on what ran before.
     decoding = replace(decoding, seed=decoding.seed + int(hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8], 16))
+    ahead = {} if prepared is None else {"prepared": prepared}
     try:
-        return adapter.generate(ids, clips, prompt, decoding)
+        responses: list[Response] = adapter.generate(ids, clips, prompt, decoding, **ahead)
+        return responses
     except AdapterError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a model raises for one clip must not cost the others

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -61,17 +61,28 @@ class SilentAdapter:
     """An adapter that gives its model silence of every clip's length; see serxbench.adapters.Adapter."""
 
     def __init__(self, adapter: Adapter) -> None:
-        self._adapter = adapter
+        self._adapter: Any = adapter
         self.max_seconds = adapter.max_seconds
         self.min_seconds = adapter.min_seconds
+        self.prepares_ahead = getattr(adapter, "prepares_ahead", False)
 
-    def generate(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding) -> list[Response]:
+    def prepare(self, clips: Sequence[Clip], prompt: Prompt) -> Any:
+        """What the model's adapter makes of silence."""
+        return self._adapter.prepare(_silenced(clips), prompt)
+
+    def generate(
+        self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, decoding: Decoding, **prepared: Any
+    ) -> list[Response]:
         """The responses to silence; their audio hash is that of silence."""
-        silent = [replace(clip, waveform=np.zeros_like(clip.waveform)) for clip in clips]
-        return self._adapter.generate(ids, silent, prompt, decoding)
+        responses: list[Response] = self._adapter.generate(ids, _silenced(clips), prompt, decoding, **prepared)
+        return responses
 
     def hear(self, clips: Sequence[Clip], prompt: Prompt) -> None:
         """None: there is nothing to hear."""
+
+
+def _silenced(clips: Sequence[Clip]) -> list[Clip]:
+    return [replace(clip, waveform=np.zeros_like(clip.waveform)) for clip in clips]
 
 
 class ReadingAdapter:
