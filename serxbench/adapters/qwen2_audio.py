@@ -40,6 +40,11 @@ MODEL_TYPES = ("qwen2_audio",)
 #: LLaMA-Factory's template `qwen2_audio` trains on: no "Audio 1: " before the sound and no line break after it.
 PROMPT_STYLES = ("chat", "llamafactory")
 
+#: For fine-tuning: what ends an answer, and which modules a LoRA goes on (the language model's attention, the output
+#: layer; the encoder's attention has modules of the same short names).
+ANSWER_END = "<|im_end|>"
+LORA_MODULES = r"(.*\.)?language_model\.(.*\.)?self_attn\.[qkvo]_proj|(.*\.)?lm_head"
+
 _LLAMAFACTORY = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\n<|audio_bos|><|AUDIO|><|audio_eos|>{question}<|im_end|>\n<|im_start|>assistant\n"
