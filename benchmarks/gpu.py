@@ -199,10 +199,8 @@ def again(bench: Bench, size: int, n_batches: int, rounds: int) -> None:
         ratios["the bare loop's rate"].append(bare / ours)
         ratios["that of generate alone"].append(alone / ours)
     for name, found in ratios.items():
-        middle = sorted(found)[len(found) // 2]
-        say(
-            f"batches of {size}, {rounds} rounds: {100 * middle:.1f} % of {name} ({', '.join(f'{r:.3f}' for r in found)})"
-        )
+        middle, each = sorted(found)[len(found) // 2], ", ".join(f"{ratio:.3f}" for ratio in found)
+        say(f"batches of {size}, {rounds} rounds: {100 * middle:.1f} % of {name} ({each})")
 
 
 class Busy:
