@@ -13,6 +13,7 @@ the model's own forward passes, and the peak memory. A batch size that does not 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 import time
@@ -78,6 +79,7 @@ def main() -> None:
             measure(model, adapter, computes, utterances, chosen.batch_sizes)
             del adapter, computes
             if device == "cuda":
+                gc.collect()  # models are in cycles
                 torch.cuda.empty_cache()
 
 
@@ -176,13 +178,15 @@ def qwen2_5_omni(tiny: bool, dtype: torch.dtype) -> tuple[Any, Computes]:
 
     tokenizer = byte_tokenizer()
     mels, small = 16 if tiny else 128, {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 1}
+    # The published sizes of the vision tower; the class's own defaults are three times as large.
+    large = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
     sizes = _decoder(tiny) | ({} if tiny else {"hidden_size": 3584, "intermediate_size": 18_944})
     sizes |= {} if tiny else {"num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
     width = sizes["hidden_size"]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6] if tiny else [16, 24, 24]}
     config = Qwen2_5OmniThinkerConfig(
         audio_config={**_whisper_like(tiny, mels), "output_dim": width},
-        vision_config={**(small if tiny else {}), "out_hidden_size": width, "fullatt_block_indexes": [0]},
+        vision_config={**(small if tiny else large), "out_hidden_size": width, "fullatt_block_indexes": [0]},
         text_config={**sizes, "vocab_size": 1000 if tiny else 152_064, "rope_parameters": rope},
         audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
         vision_start_token_id=997,
