@@ -7,6 +7,7 @@ responses.jsonl     ┐
 parsed.jsonl        │ final files: one record an utterance, in corpus order, replaced atomically
 predictions.jsonl   ┘
 scores.json
+parsings/           where several parsers read the answers: what each made of them, one file like parsed.jsonl a parser
 derived.json        for each file made from another: its hash, and the hash of everything it was made from
 timings.jsonl       how long it took, append-only; kept apart so that the other files compare byte for byte
 lock                held while a process writes
@@ -34,6 +35,7 @@ LOCAL = "local.json"
 JOURNAL = "journal.jsonl"
 RESPONSES = "responses.jsonl"
 PARSED = "parsed.jsonl"
+PARSINGS = "parsings"
 PREDICTIONS = "predictions.jsonl"
 SCORES = "scores.json"
 DERIVED = "derived.json"

@@ -36,7 +36,9 @@ data_root = option("--data-root", type=FOLDER, help="The folder of the corpus as
 limit = option("--limit", type=int, help="Only the first N utterances in corpus order.")
 cards = option("--cards", type=FOLDER, multiple=True, help="A folder of your own model cards.")
 prompts = option("--prompts", type=FOLDER, multiple=True, help="A folder of your own prompts.")
-parser = option("--parser", help="What reads the answers.  [default: rules]")
+parsers = option(
+    "--parser", "parsers", multiple=True, help="What reads the answers; the first one's are scored.  [default: rules]"
+)
 clusterer = option("--clusterer", help="What maps emotion words to classes.  [default: table]")
 as_json = option("--json", "as_json", is_flag=True, envvar=None, help="Print JSON on stdout.")
 quiet = option("--quiet", "-q", is_flag=True, help="No progress and no hints on stderr.")

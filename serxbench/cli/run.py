@@ -12,10 +12,10 @@ from serxbench.cli._asking import asking_options, make_request
 
 @click.command()
 @asking_options
-@options.parser
+@options.parsers
 @options.clusterer
 @options.as_json
-def command(asked: dict[str, Any], parser: str | None, clusterer: str | None, as_json: bool, quiet: bool) -> int:
+def command(asked: dict[str, Any], parsers: tuple[str, ...], clusterer: str | None, as_json: bool, quiet: bool) -> int:
     """Ask a model about a corpus, parse its answers, and score them.
 
     Repeating the command goes on where it stopped; the stages that are up to date are not done again.
@@ -32,16 +32,17 @@ def command(asked: dict[str, Any], parser: str | None, clusterer: str | None, as
     from serxbench.stages.respond import respond
     from serxbench.stages.score import score
 
-    for name, find in ((parser, get_parser), (clusterer, get_clusterer)):
-        if name:
-            find(name)
+    for name in parsers:
+        get_parser(name)
+    if clusterer:
+        get_clusterer(clusterer)
     progress = listen(quiet)
     request, out = make_request(asked, progress, scored=True)
     if asked["dry_run"]:
         return print_forecast(request, out, as_json)
     check_verifiable(request, asked["verify_batch"])
     run = respond(request, out, progress)
-    parse(run, parser)
+    parse(run, parsers)
     cluster(run, clusterer)
     scores = score(run, request.corpus)
     print_scores([(run, scores)], as_json)
