@@ -84,6 +84,10 @@ _CORRECTION = re.compile(
     r"|underneath|instead|eigentlich|tatsächlich|en réalité|en fait|en realidad|na verdade|na realidade|in realtà)\b"
     r"|实际上|其实|實際上|其實|実際|実は|사실"
 )
+_RECONSIDERED = re.compile(
+    r"\b(?:(?:on|upon) (?:second thoughts?|(?:closer |further |a second )?(?:reflection|listening|listen|inspection))"
+    r"|(?:listening|having listened|listened) (?:again|more closely|closely)|i (?:stand corrected|take that back))\b"
+)
 _CONTRAST = re.compile(
     r"\b(?:but|however|yet|although|though|while|whereas|despite|not|isn't|doesn't|first|initially|aber|sondern|mais|pero"
     r"|mas|ma)\b|但|虽|しかし|が、|지만|seem"
@@ -119,6 +123,10 @@ _VERDICT = re.compile(
 )
 _TENTATIVE = re.compile(r"\b(?:could|might|may)\b[^,;]*$")
 _ANSWERED = re.compile(r"^[^.;]*\b(?:but|however|yet)\b")
+# "No emotion other than X" commits to X.
+_ONLY = re.compile(
+    r"\b(?:no|not|nothing|none|never|cannot|\w+n't)(?: \w+){0,5} (?:other than|except|besides|but|apart from)(?: \w+){0,3}\s+$"
+)
 _MAIN_CLAUSE = re.compile(r", (?:the|it|i|my|this|he|she|they|we|there)\b")
 _INFERENCE = re.compile(
     r"[^,;.]{0,60}\b(?:suggest|indicat|convey|express|reflect|impl(?:y|ies)|signal|points? to|reveal|hint)\w*"
@@ -225,7 +233,7 @@ def rank_of(before: str, after: str, *, attributed: bool, earlier: bool, manner_
         return Rank.VERDICT
     if _TENTATIVE.search(clause) and _ANSWERED.search(after):
         return Rank.PLAIN
-    return Rank.ATTRIBUTED if attributed else Rank.PLAIN
+    return Rank.ATTRIBUTED if attributed or _ONLY.search(clause) else Rank.PLAIN
 
 
 def _gives_reason(before: str) -> bool:
@@ -235,5 +243,7 @@ def _gives_reason(before: str) -> bool:
 
 
 def _is_correction(before: str) -> bool:
+    if _RECONSIDERED.search(before):
+        return True
     corrections = list(_CORRECTION.finditer(before))
     return bool(corrections) and bool(_CONTRAST.search(before, 0, corrections[-1].start()))

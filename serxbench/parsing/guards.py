@@ -13,18 +13,27 @@ _NOT_NEGATING = re.compile(
     r"|no question|not (?:only|just|merely|simply)|can(?:not|'t) help but"
     r"|not (?:hard|difficult) to|nothing (?:but|other than|except)|not to mention|no wonder|no less|doubtless"
     r"|not (?:entirely |completely |totally |quite |100% )?(?:sure|certain)[^,;.]*(?:, )?but"
-    r"|no (?:\w+ ){0,3}(?:other than|except|besides|apart from)|not (?:\w+ ){0,3}(?:other than|except)"
+    r"|(?:no|not|never|cannot|\w+n't) (?:\w+ ){0,4}(?:other than|except|besides|but|apart from)"
+    r"|(?:could|can|would)(?: not|n't|not)(?: \w+){0,2} (?:be|feel|sound|seem|appear|have been|get) (?:any )?more"
+    r"|(?:never|rarely|seldom) (?:\w+ ){0,6}(?:so|such|this|that|more|as)\b"
+    r"|(?:nobody|no one|nothing) (?:could|can) (?:be|feel|sound|seem) (?:any )?more"
     r"|no (?:áudio|audio|tom|discurso|trecho|falante|orador|clipe|som|segmento))\b"
 )
+# "could not be happier" says the most, as "could not be more happy" does.
+_SUPERLATIVE = re.compile(
+    r"\b(?:(?:could|can|would)(?: not|n't|not)|(?:nobody|no one|nothing) (?:could|can))(?: \w+){0,2}"
+    r" (?:be|feel|sound|seem|appear|look|get|have been) (?:any |even )?$"
+)
+_COMPARATIVE = re.compile(r"[^\W\d_]{2,}(?:er|ier)")
+_SO_MUCH_AS = re.compile(r"\bso much\b.*\bas\b")
 _NEGATION = re.compile(
     r"\b(?:not|never|neither|nor|cannot|hardly|barely|scarcely|rather than|instead of|other than|as opposed to"
     r"|unlike|anything but|opposite of|rul(?:es?|ed|ing) out|exclud(?:es?|ed|ing)|fail(?:s|ed|ing)? to|unable to"
     r"|impossible to|than|weder|noch|nicht|pas|jamais|nunca|não|nao|nem|non|né|ni|too \w+ to be|less|isnt"
     r"|doesnt|dont|cant"
     r"|(?P<noun>no|none|nothing|without|lack(?:s|ed|ing)?(?: of| in| any)?|absence of|absent of|devoid of|void of"
-    r"|free (?:of|from)|far from|keine?[rnms]?|ohne|statt|anstatt|sans|sin|sem|senza))\b|n't\b"
+    r"|free (?:of|from)|far from|keine?[rnms]?|ohne|statt|anstatt|sans|sin|sem|senza|geen|zonder|bez|без))\b|n't\b|\b(?:niet|nie|не|ни|không|ليس|غير)\b"
 )
-_COMMA = r",(?!\x00)"
 _NEW_CLAUSE = re.compile(
     r"[;:—–\x00]|\s-\s|\b(?:but|however|yet|although|though|because|since|sondern|aber|sino|pero|mais|mas|plutôt"
     r"|bensì|so much as|instead(?! of))\b|\band (?:is|are|was|sounds?|seems?|appears?|feels?|conveys?"
@@ -36,7 +45,9 @@ _FINITE = re.compile(
 )
 _LIST_ONLY = re.compile(r"[\w\s,'/-]*\b(?:or|nor|oder|ou|o|ni|noch|y|and)\b[\w\s'/-]*")
 _RELEASED = re.compile(
-    r",\s*(?:just|only|simply|merely|it|they|he|she|the|this|there|so|which|suggesting|indicating|more|mais|ma|ce)\b"
+    r",\s*(?:just|only|simply|merely|it|they|he|she|the|this|there|so|which|suggesting|indicating|more|eher|mais|ma|ce"
+    r"|es|est|está|esta|parece|suena|é|è|soa|sembra|suona|ist|sondern|klingt|wirkt|het|maar|eerder|ale|lecz|raczej"
+    r"|а|но|скорее|mà)\b"
 )
 _NEGATED_AFTER = re.compile(
     r"""["'\s)]*\b(?:(?:is|are|was|were|do(?:es)?|did|ca|could|would|has|have|seem|appear)"""
@@ -53,6 +64,7 @@ _RELEASE_NARROW = re.compile(r"而是|但|却|卻|是(?!不)")
 _NEGATED_AFTER_NARROW = re.compile(
     r"[^。、，,.\n]{0,8}?(?:では?な[いく]|じゃな|はな[いく]|がな[いく]|くな[いく]|ません|いない|せず|ない)"
     r"|(?:이|가|은|는|하지|하지는|지|지는|한 것은|함이|의 감정은|의 징후는|의 징후가)?\s*(?:않|아니|아닌|없)"
+    r"|\s*(?:것|게|건)(?:이|은|는)?\s*아니"
 )
 
 _HYPOTHETICAL = re.compile(
@@ -66,6 +78,9 @@ _UNREAL = re.compile(
     r"(?:expect|think|assume|believe|mistake)|expected to|supposed to|wish(?:es|ed)? (?:to|that|he|she"
     r"|they|it)|hopes? to|wants? to (?:be|feel)|(?:could|would|should|might) have been"
     r"|wenn)\b(?:(?!\bbut\b)[^,;])*$"
+    r"|^\W*(?:were|had|should) (?:he|she|they|it|this|there|the (?:speaker|voice|tone|person|man|woman))\b[^,;]*$"
+    r"|\b(?:anyone|anybody|everyone|everybody|(?:most |many )?people|one|you|who)(?: else)? would(?:n't| not)?"
+    r" (?:be|feel|sound|get|become|have been|have felt)\b[^,;]*$"
 )
 _EXPECTED_AFTER = re.compile(r" (?:that |which )?(?:you|one|we|i|people)(?:'d| would| might) (?:\w+ )?expect")
 _WOULD = re.compile(r"\b(?:would|could|might|'d)\b")
@@ -95,7 +110,8 @@ _OTHERS = re.compile(
     rf"|(?:his|her|their|my|your|\w+'s|the) (?:\w+ )?{_RELATION})\b(?! of\b)"
 )
 _SPEAKER_AGAIN = re.compile(
-    r"\b(?:speaker|voice|tone|sounds|speech|audio|emotion|himself|herself|themselves|and|so)\b|[,;]"
+    r"\b(?:speaker|voice|tone|sounds|speech|audio|emotion|himself|herself|themselves|and|so|while|whereas|but|yet)\b"
+    r"|[,;]"
 )
 _OBJECT_AFTER = re.compile(
     rf"(?: and \w+| or \w+)?(?:-looking|-sounding)?\s+(?:\w+ )?(?:{_RELATION}|birthday|ending|endings|news"
@@ -111,12 +127,18 @@ _TOPIC = re.compile(
 )
 
 
-def is_negated(before: str, after: str) -> bool:
+def is_negated(before: str, after: str, word: str = "") -> bool:
     """True if the mention is denied: "not angry", "no sign of anger", "anger is not", "n'est pas triste".
+
+    word: the mention itself, since a comparative turns a denial round ("could not be happier").
 
     >>> is_negated("not ", ""), is_negated("", " isn't"), is_negated("not angry, just ", "")
     (True, True, False)
+    >>> is_negated("she couldn't be ", "", "happier"), is_negated("she couldn't be ", "", "happy")
+    (False, True)
     """
+    if _COMPARATIVE.fullmatch(word) and _SUPERLATIVE.search(before):
+        return False
     if _NEGATED_AFTER.match(after) or _NEGATED_AFTER_NARROW.match(after):
         return True
     if match := _NEGATED_BEFORE_NARROW.search(before):
@@ -128,7 +150,7 @@ def is_negated(before: str, after: str) -> bool:
 
 def _reaches(cue: re.Match[str], between: str) -> bool:
     """True if nothing between the negation and the mention ends its scope."""
-    if len(between) > 120 or _RELEASED.search(between):
+    if len(between) > 120 or _RELEASED.search(between) or _SO_MUCH_AS.search(between):
         return False
     if (cue["noun"] or "").startswith(("lack", "abs", "with")) and _FINITE.search(between):
         return False

@@ -65,6 +65,10 @@ def _objects(text: str) -> Iterator[Any]:
 
 def _answers_in(value: Any, is_emotion: Callable[[str], bool]) -> Iterator[str]:
     if isinstance(value, list):
+        scored = _highest_entry(value, is_emotion)
+        if scored is not None:
+            yield scored
+            return
         for item in value:
             yield from _answers_in(item, is_emotion)
     if not isinstance(value, dict):
@@ -74,7 +78,7 @@ def _answers_in(value: Any, is_emotion: Callable[[str], bool]) -> Iterator[str]:
         yield scored
         return
     for key, item in value.items():
-        if _is_answer_key(key) and not isinstance(item, dict):
+        if _is_answer_key(key) and not isinstance(item, dict) and _highest_entry(item, is_emotion) is None:
             yield _as_text(item)
         else:
             yield from _answers_in(item, is_emotion)
@@ -90,11 +94,30 @@ def _as_text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def _highest_entry(value: Any, is_emotion: Callable[[str], bool]) -> str | None:
+    """The answer of a list like [{"label": "sad", "score": 0.8}, …]; None for any other value."""
+    if not isinstance(value, list) or not value or not all(isinstance(entry, dict) for entry in value):
+        return None
+    scores: dict[str, float] = {}
+    for entry in value:
+        names = [v for v in entry.values() if isinstance(v, str) and is_emotion(v)]
+        numbers = [v for v in entry.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(names) != 1 or len(numbers) != 1:
+            return None
+        scores[names[0]] = float(numbers[0])
+    return _single_best(scores)
+
+
 def _highest_score(value: dict[str, Any], is_emotion: Callable[[str], bool]) -> str | None:
     if len(value) < 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value.values()):
         return None
     if not all(map(is_emotion, value)):
         return None
-    best = max(value.values())
-    winners = [key for key, score in value.items() if score == best]
+    return _single_best(value)
+
+
+def _single_best(scores: dict[str, Any]) -> str:
+    """The name with the highest score, "" for a draw."""
+    best = max(scores.values())
+    winners = [name for name, score in scores.items() if score == best]
     return winners[0] if len(winners) == 1 else ""

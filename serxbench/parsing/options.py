@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from serxbench.clustering.table import normalized
 from serxbench.parsing.findings import Finding
+from serxbench.parsing.weights import Item, weighings
 
 Options = Sequence[tuple[str, str]]
 LabelOf = Callable[[str], str | None]
@@ -16,19 +17,19 @@ LabelOf = Callable[[str], str | None]
 _MARKUP = re.compile(r"[*_`#~]+")
 _PHRASE_END = r"(?=\s*(?:$|[.,;:!?)\]\n]))"
 _CLAUSE_END = (
-    r"(?=\s*(?:$|[.,;:!?)\]\n]|[-–—(\"']"
+    r"(?=\s*(?:$|[.,;:!?)\]\n。，、；]|[-–—(\"']|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
     r"|\b(?:because|since|as|based|due|which|given|for|with|it|and|or|is|seems?|fits?|best)\b))"
 )
 # What may stand right before a letter that answers; searched only in the characters before a possible letter.
 _LEAD = re.compile(
     r"(?:(?:\b(?:answer|option|choice|label|emotion|prediction|selection|category|letter|response"
     r"|conclusion|decision|verdict|answer with|decide on|guess|pick|antwort"
-    r"|réponse|respuesta|resposta|risposta)|答案|选项|答え|정답)(?: to (?:this"
+    r"|réponse|respuesta|resposta|risposta|ans|selected|chosen|picked)|答案|选项|答え|正解|정답)(?: to (?:this"
     r"|the) question)?(?: expressed(?: \w+){0,4})?"
     r"(?: (?:would|should|could|must|may|might)(?: \w+)? be| is(?: most)?(?: likely)?| (?:es|est|ist|é|è)"
     r"|は|是|为|은|는)?"
-    r"|\b(?:choose|select|pick|go with|going with|chose|opt for|leaves?|leans? towards?|say|guess|classify it as)"
-    r"|\bit(?:'s| is| must be| would be)|\b(?:therefore|thus|hence|so),?)"
+    r"|选择|我选|選擇|我選|\b(?:choose|select|pick|go with|going with|chose|opt for|leaves?|leans? towards?|say|guess|classify it as)"
+    r"|\bit(?:'s| is| must be| would be)|\b(?:therefore|thus|hence|so|yes),?)"
     r"\s*(?:[:=：]\s*|->\s*|→\s*)?(?:option |choice |letter )?[\"']?$",
     re.IGNORECASE,
 )
@@ -69,9 +70,10 @@ class OptionRules:
         self._with_text = re.compile(
             rf"(?<!\w)[(\[]?([{upper}])(?:[.):\]]+|\s*[-–—=,]|\s+\(|\s)\s*[\"'(]?((?i:{names}))(?!\w)"
         )
+        self._weighable = re.compile(rf"(?<!\w)[(\[]?([{upper}])(?!['\w])[.):\]]?(?:\s*(?:{names}))?(?!\w)", re.ASCII)
         # A bare lower-case letter must end its phrase: "option b." names one, "a sad voice" does not.
         self._letter = re.compile(
-            rf"[(\[]([{both}])[)\]]|(?<![A-Za-z0-9_'])(?:([{upper}])(?!['\w]){_CLAUSE_END}|([{upper.lower()}])(?!['\w]){_PHRASE_END})"
+            rf"[(\[]([{both}])[)\]]|(?<![A-Za-z0-9_'])(?:([{upper}])(?!['A-Za-z0-9_]){_CLAUSE_END}|([{upper.lower()}])(?!['\w]){_PHRASE_END})"
         )
         self._or_letter = re.compile(rf"[)\]]?\s*(?:,\s*)?or\s+(?:option )?[(\[]?[{upper}](?!\w|')")
 
@@ -85,7 +87,7 @@ class OptionRules:
             return Finding(word=own.lower(), route="option_text", span=plain)
         if len(plain) <= 40 and (match := self._alone.fullmatch(plain)):
             return self._chosen(_Named(letter=match[1], start=match.start(1), end=match.end()), plain, label_of)
-        return self._stated_letter(plain, label_of) or self._opening_letter(plain, label_of)
+        return self._heaviest(plain) or self._stated_letter(plain, label_of) or self._opening_letter(plain, label_of)
 
     def without_list(self, text: str) -> str:
         """`text` without the lists of options that it only repeats: three or more letters with their texts in a row."""
@@ -104,6 +106,16 @@ class OptionRules:
                 plain = plain[: listed[0].start()] + " " + plain[listed[-1].end() :]
                 text = plain
         return text
+
+    def _heaviest(self, plain: str) -> Finding | None:
+        """The option that is given most where every line or so gives one a number, a tick, or yes or no."""
+        items = [Item(match.start(), match.end(), self.texts[match[1]]) for match in self._weighable.finditer(plain)]
+        winners = [winner for _, winner in weighings(plain, items)] if len(items) > 1 else []
+        if not winners:
+            return None
+        chosen = items[winners[-1]]
+        span = plain[max(0, chosen.start - 60) : chosen.end + 60].strip()
+        return Finding(word=chosen.label.lower(), route="option_weight", span=span)
 
     def _stated_letter(self, plain: str, label_of: LabelOf) -> Finding | None:
         for match in reversed(list(self._letter.finditer(plain))):

@@ -16,6 +16,7 @@ from serxbench.parsing.findings import Finding
 from serxbench.parsing.guards import is_hypothetical, is_negated, is_someone_elses
 from serxbench.parsing.passages import Passage, passage_of
 from serxbench.parsing.vocabulary import Mention, Token, Vocabulary, committed_word, tokens_of
+from serxbench.parsing.weights import Item, weighings
 
 _SLOT = re.compile(
     r"(?:^|[\s.;(|])(?:answer|emotion(?:al (?:state|tone))?|label|prediction|classification|category"
@@ -59,8 +60,9 @@ _UNDECIDED_END = re.compile(r"[;\x00]|\bbut\b|, (?!or\b|and\b)")
 _ECHO_CUE = re.compile(
     r"\b(?:options?|choices?|choose|select|categories|labels|candidates|following|among|possib(?:le"
     r"|ilities)|emotions (?:like"
-    r"|such as|including)|such as|from)\b|选项|選択肢|선택"
+    r"|such as|including)|such as|from|which (?:emotion|one|of)|scale|spectrum)\b|选项|選択肢|선택"
 )
+_WEIGHABLE = re.compile(r"[\d✓✔✅☑✗✘❌☐\[]|(?:[:=?→-]|\bis) *(?:yes|no|present|absent|true|false)\b")
 _ROUTES = {Rank.ATTRIBUTED: "statement", Rank.VERDICT: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
 _MANNER_NOUN = re.compile(
     r"[\w\s,-]{0,25}?\b(?:tone|voice|manner|way|delivery|pace|pitch|intonation|prosody|rhythm|speech|style)\b"
@@ -86,11 +88,12 @@ def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
     passage = passage_of(text, lambda quoted: committed_word(vocabulary.table, quoted) is not None)
     tokens = tokens_of(passage.lower)
     mentions = vocabulary.mentions(passage.lower, tokens)
+    mentions, heaviest = _weighed(passage, mentions)
     mentions = _without_echoes(passage, mentions)
     if not mentions:
         return None
     attributed = _attributions(passage, tokens, mentions)
-    mentions = [mention for mention in mentions if not mention.ordinary or attributed[mention.start]]
+    mentions = [m for m in mentions if not m.ordinary or attributed[m.start] or m.start in heaviest]
     by_sentence: dict[int, list[Mention]] = {}
     for mention in mentions:
         by_sentence.setdefault(passage.sentence_at(mention.start), []).append(mention)
@@ -99,7 +102,7 @@ def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
     # Most long answers end in a conclusion: then the sentences before it are never weighed.
     @cache
     def claims_in(number: int) -> list[_Claim]:
-        return _claims(passage, by_sentence[number], attributed, undecided)
+        return _claims(passage, by_sentence[number], attributed, undecided, heaviest)
 
     decision = _decide(passage, list(by_sentence), claims_in)
     if decision:
@@ -114,6 +117,18 @@ def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
 def _attributions(passage: Passage, tokens: list[Token], mentions: Sequence[Mention]) -> dict[int, bool]:
     members = {index: mention for mention in mentions for index in range(mention.first, mention.last + 1)}
     return {mention.start: is_attributed(passage, tokens, mention, members) for mention in mentions}
+
+
+def _weighed(passage: Passage, mentions: list[Mention]) -> tuple[list[Mention], frozenset[int]]:
+    """The mentions without those that a weighing gives less, and where those that it gives most begin."""
+    if len(mentions) < 2 or not _WEIGHABLE.search(passage.lower):
+        return mentions, frozenset()
+    items = [Item(mention.start, mention.end, mention.label) for mention in mentions]
+    found = list(weighings(passage.lower, items))
+    best = {winner for _, winner in found}
+    lighter = {index for indices, _ in found for index in indices} - best
+    kept = [mention for index, mention in enumerate(mentions) if index not in lighter]
+    return kept, frozenset(mentions[index].start for index in best)
 
 
 def _without_echoes(passage: Passage, mentions: list[Mention]) -> list[Mention]:
@@ -137,7 +152,11 @@ def _is_echo(passage: Passage, run: list[Mention]) -> bool:
 
 
 def _claims(
-    passage: Passage, mentions: Sequence[Mention], attributed: dict[int, bool], undecided: list[Mention]
+    passage: Passage,
+    mentions: Sequence[Mention],
+    attributed: dict[int, bool],
+    undecided: list[Mention],
+    heaviest: frozenset[int],
 ) -> list[_Claim]:
     """The mentions of one sentence that count, ranked; those between which it does not decide go to `undecided`."""
     number = passage.sentence_at(mentions[0].start)
@@ -146,7 +165,10 @@ def _claims(
     claims: list[_Claim] = []
     for mention in mentions:
         before, after = passage.lower[start : mention.start], passage.lower[mention.end : end]
-        if (asked and before.strip()) or is_negated(before, after):
+        if mention.start in heaviest:
+            claims.append(_Claim(mention=mention, sentence=number, rank=Rank.MAIN))
+            continue
+        if (asked and before.strip()) or is_negated(before, after, passage.lower[mention.start : mention.end]):
             continue
         if _is_undecided(passage, mention, mentions, start, end):
             undecided.append(mention)
