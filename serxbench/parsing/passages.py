@@ -13,7 +13,7 @@ from serxbench.parsing.vocabulary import lowered
 #: What a masked character becomes: neither a word nor a sentence end, but no negation reaches across it.
 MASK = "\x00"
 
-_MARKUP = re.compile(r"[*_`#~]")
+_MARKUP = str.maketrans(dict.fromkeys("*_`#~", " ") | {"’": "'"})
 _QUOTES = re.compile(
     r'"[^"\n]{1,600}"|“[^”\n]{1,600}”|«[^»\n]{1,600}»|„[^“”\n]{1,600}[“”]|「[^」\n]{1,600}」|『[^』\n]{1,600}』'
     r"|‘[^\n]{1,600}?’(?!\w)|(?:(?<=[\s(\[:,])|(?<=^))'(?=\S)[^\n]{1,600}?(?<=\S)'(?!\w)"
@@ -59,7 +59,7 @@ def passage_of(text: str, is_emotion: Callable[[str], bool]) -> Passage:
     >>> passage_of('Sad: "I am happy!"', lambda quoted: False).lower.rstrip(MASK)
     'sad: '
     """
-    plain = _MARKUP.sub(" ", text.replace("’", "'"))
+    plain = text.translate(_MARKUP)
     whole = _WHOLLY_QUOTED.fullmatch(plain)
     lower = lowered(plain)
     if whole:

@@ -27,6 +27,8 @@ _NO_ANSWER = word_set(
     undefined unidentifiable n/a na nan positive negative neither other emotion emotional yes no true false expressed
     not the a an present evident conveyed difficult hard impossible clear"""
 ) - {"other"}
+#: Modules of this package that the rules do not use.
+_OF_OTHERS = ("__init__.py", "identity.py", "extraction.py", "quotations.py")
 _UNLISTED_STATED = re.compile(
     r"\b(?:emotion|feeling|emotional state|mood)(?: \w+){0,8}? (?:is|appears to be|seems to be)(?: an?"
     r"| one of)? ([a-z]+)\s*[.!]?\s*$"
@@ -147,7 +149,7 @@ def _declines_first(sections: Sections) -> bool:
 def _sha256(table: WordTable) -> str:
     digest = hashlib.sha256(table.sha256.encode())
     modules = [entry for entry in resources.files("serxbench.parsing").iterdir() if entry.name.endswith(".py")]
-    modules = [entry for entry in modules if entry.name not in ("__init__.py", "identity.py")]
+    modules = [entry for entry in modules if entry.name not in _OF_OTHERS]
     modules.append(resources.files("serxbench.clustering").joinpath("table.py"))
     for module in sorted(modules, key=lambda entry: entry.name):
         digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")

@@ -62,7 +62,10 @@ _ECHO_CUE = re.compile(
     r"|ilities)|emotions (?:like"
     r"|such as|including)|such as|from|which (?:emotion|one|of)|scale|spectrum)\b|选项|選択肢|선택"
 )
-_WEIGHABLE = re.compile(r"[\d✓✔✅☑✗✘❌☐\[]|(?:[:=?→-]|\bis) *(?:yes|no|present|absent|true|false)\b")
+_WEIGHABLE = re.compile(
+    r"\d\s*(?:%|％|per)|[.,:=：|→(（?~≈–—-]\s*\d|[✓✔✅☑✗✘❌☐\[]|(?:[:=：|→?–—-]|\bis)\s*(?:yes|no|present|absent|true|false"
+    r"|likely|unlikely|not|none|ja|nein|oui|non|s[íì]|sim|não|да|нет|是|否|有|无|無|はい|いいえ|예|네|아니)"
+)
 _ROUTES = {Rank.ATTRIBUTED: "statement", Rank.VERDICT: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
 _MANNER_NOUN = re.compile(
     r"[\w\s,-]{0,25}?\b(?:tone|voice|manner|way|delivery|pace|pitch|intonation|prosody|rhythm|speech|style)\b"

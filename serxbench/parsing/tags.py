@@ -84,6 +84,17 @@ def sections_of(text: str, is_emotion: Callable[[str], bool]) -> Sections:
     )
 
 
+def said(text: str) -> str:
+    """An answer as somebody reads it: without thoughts, chat-template leftovers, and the transcript that it repeats.
+
+    >>> said("<think>angry?</think><asr> I hate it </asr><answer> sad </answer>")
+    '<answer> sad </answer>'
+    """
+    if not _MARKED.search(text):
+        return text.strip()
+    return _take(_TRANSCRIPT, _without_template(_without_thoughts(_final_channel(text)), lambda token: False))[1].strip()
+
+
 def _final_channel(text: str) -> str:
     messages = _HARMONY.findall(text)
     if not messages:

@@ -100,28 +100,30 @@ class Vocabulary:
         words = [word for word in self.labels if not _NARROW.search(word)]
         narrow = sorted((word for word in self.labels if _NARROW.search(word)), key=len, reverse=True)
         self._narrow = re.compile("|".join(map(re.escape, narrow)) or r"(?!)")
-        self._phrases = _by_first_word(word for word in words if " " in word)
+        self._phrases = _by_first_words(word for word in words if " " in word)
         self._starts = frozenset(word.split()[0] for word in words)
 
     def mentions(self, lower: str, tokens: list[Token]) -> list[Mention]:
         """Every emotion word in the text in order, the longest phrase where several start at one word."""
         found: list[Mention] = []
-        index = 0
-        while index < len(tokens):
+        starts, index, n_tokens = self._starts, 0, len(tokens)
+        while index < n_tokens:
             text = tokens[index].text
-            likely = text in self._starts or "'" in text or not text.isascii()
-            mention = self._mention_at(lower, tokens, index) if likely else None
-            if mention:
-                found.append(mention)
-            index = mention.last + 1 if mention else index + 1
-        if _NARROW.search(lower):
+            if text in starts or "'" in text or not text.isascii():
+                mention = self._mention_at(lower, tokens, index)
+                if mention:
+                    found.append(mention)
+                    index = mention.last
+            index += 1
+        if not lower.isascii() and _NARROW.search(lower):
             found.extend(self._narrow_mentions(lower, tokens))
             found.sort(key=lambda mention: mention.start)
         return found
 
     def _mention_at(self, lower: str, tokens: list[Token], index: int) -> Mention | None:
         key = _key(tokens[index].text)
-        for phrase in self._phrases.get(key, ()):
+        following = _key(tokens[index + 1].text) if index + 1 < len(tokens) else ""
+        for phrase in self._phrases.get((key, following), ()):
             last = index + len(phrase) - 1
             stretch = tokens[index : last + 1]
             if tuple(_key(token.text) for token in stretch) == phrase and _unbroken(lower, stretch):
@@ -142,16 +144,17 @@ class Vocabulary:
         return Mention(start=start, end=end, first=first, last=last, word=word, label=label, ordinary=ordinary)
 
 
-def _by_first_word(phrases: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
-    arranged: dict[str, list[tuple[str, ...]]] = {}
+def _by_first_words(phrases: Iterable[str]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    """First two words → the phrases that begin with them, the longest first."""
+    arranged: dict[tuple[str, str], list[tuple[str, ...]]] = {}
     for phrase in sorted(phrases, key=len, reverse=True):
         words = tuple(phrase.split())
-        arranged.setdefault(words[0], []).append(words)
+        arranged.setdefault((words[0], words[1]), []).append(words)
     return arranged
 
 
 def _key(token: str) -> str:
-    key = token.removesuffix("'s").removesuffix("’s")
+    key = token if token.isalpha() else token.removesuffix("'s").removesuffix("’s")
     return key if key.isascii() else unicodedata.normalize("NFKC", key).casefold()
 
 

@@ -23,6 +23,7 @@ _BEFORE = re.compile(
     rf"(?:(?P<number>{_NUMBER}){_SHARE}(?:\s+(?:of|for|an?|chance of|likely))?\s+"
     r"|(?P<yes>\[[xX✓✔]\]|[✓✔✅☑☒])|(?P<no>\[\s?\]|[✗✘❌☐□]))[\s*_`]*$"
 )
+_SIGNED = re.compile(r"[%％✓✔✅☑☒✗✘❌☐□\[]|per ?cent")
 #: What may stand between two weighed emotions: signs, a list's letter or number, "and a", "while".
 _BETWEEN = re.compile(r"(?:[^\w]|\b\d{1,2}\b(?=[.)])|\b(?:[a-i]|and|an|the|of|with|about|around|some|while|but|or)\b)*", re.I)
 _WINDOW = 40
@@ -73,6 +74,8 @@ def _weighed_after(text: str, items: Sequence[Item]) -> Iterator[_Weighed]:
 
 
 def _weighed_before(text: str, items: Sequence[Item]) -> Iterator[_Weighed]:
+    if not _SIGNED.search(text):
+        return
     for index, item in enumerate(items):
         match = _BEFORE.search(text, max(0, item.start - _WINDOW), item.start)
         if match:
