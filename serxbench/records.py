@@ -147,7 +147,8 @@ class Parsed(JsonRecord):
     word: the emotion word in the answer's own terms (an option letter is resolved to its option), if status is ok.
     transcript, rationale: those parts of the answer where it has them.
     parser: name of the parser. route: the rule that decided. span: the stretch of the answer that it decided on.
-    error: why there is nothing to parse. probabilities: the response's, if it is taken at its word.
+    error: why there is nothing to parse, or why an LLM's reading of it is unusable.
+    probabilities: the response's, if it is taken at its word.
     """
 
     id: str
@@ -166,7 +167,8 @@ class Parsed(JsonRecord):
 class Prediction(JsonRecord):
     """The class that one answer was mapped to. No label without status `ok`.
 
-    via: `table` if the word table lists the word, `unlisted` if not (label is then `Other`).
+    via: `table` if the word table lists the word, `llm` if a row that an LLM wrote does, `near` if it is like listed
+    words; `unlisted` or `far` if none of this holds (label is then `Other`).
     probabilities: class → probability, where the model gives them.
     """
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serxbench.errors import SettingsError, UnknownName
+
+if TYPE_CHECKING:
+    import click
 
 FILE_NAME = "serxbench.toml"
 DATA_ROOTS = "data-roots"
@@ -43,7 +46,11 @@ def load_defaults() -> dict[str, Any]:
             if key not in known:
                 raise SettingsError(f"{path}: [{verb}] {UnknownName('setting', key, known)}")
         chosen = {**{key: value for key, value in shared.items() if key in known}, **own}
-        defaults[verb] = {known[key]: value for key, value in chosen.items()}
+        # One value of an option that may be repeated needs no list.
+        defaults[verb] = {
+            known[key].name: [value] if known[key].multiple and isinstance(value, str) else value
+            for key, value in chosen.items()
+        }
     for section in settings.keys() - options.keys() - shared.keys():
         raise SettingsError(f"{path}: {UnknownName('section', section, [*options, DATA_ROOTS])}")
     return defaults
@@ -77,20 +84,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not a readable TOML file ({error})") from error
 
 
-def _options_by_verb() -> dict[str, dict[str, str]]:
-    """Verb → long option name without dashes → click's parameter name."""
+def _options_by_verb() -> dict[str, dict[str, click.Option]]:
+    """Verb → long option name without dashes → click's option."""
     import click
 
     from serxbench.cli import Verbs, cli
 
     assert isinstance(cli, Verbs)
     context = click.Context(cli)
-    verbs: dict[str, dict[str, str]] = {}
+    verbs: dict[str, dict[str, click.Option]] = {}
     for verb in cli.list_commands(context):
         command = cli.get_command(context, verb)
         assert command is not None
         verbs[verb] = {
-            name.removeprefix("--"): parameter.name
+            name.removeprefix("--"): parameter
             for parameter in command.params
             if isinstance(parameter, click.Option) and parameter.name
             for name in parameter.opts

@@ -40,6 +40,9 @@ parsers = option(
     "--parser", "parsers", multiple=True, help="What reads the answers; the first one's are scored.  [default: rules]"
 )
 clusterer = option("--clusterer", help="What maps emotion words to classes.  [default: table]")
+word_table = option(
+    "--word-table", type=FILE, help="Rows of your own: word, class, source.  [default: word_tables/NAME.tsv for an LLM]"
+)
 as_json = option("--json", "as_json", is_flag=True, envvar=None, help="Print JSON on stdout.")
 quiet = option("--quiet", "-q", is_flag=True, help="No progress and no hints on stderr.")
 runs_argument = click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")

@@ -1,7 +1,9 @@
 """From the word of an answer to its class.
 
 A clusterer maps every `Parsed` to one `Prediction` with the same id. The one that ships, `table`, looks the word up in
-`emotion_words.tsv`; a word that is not listed becomes `Other`, and the prediction says so (`via="unlisted"`).
+`emotion_words.tsv`; a word that is not listed becomes `Other`, and the prediction says so (`via="unlisted"`). All
+others look there first, then in a table that an LLM and people fill (`asking`), or for listed words that are like it
+(`nearest`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ from serxbench.records import Parsed, Prediction
 __all__ = ["CLUSTERERS", "Clusterer", "TableClusterer", "WordTable", "get_clusterer", "load_table"]
 
 
+#: The source of the rows that an LLM wrote; a person who has read one may write another code in its place.
+LLM_SOURCE = "llm"
+
+
 class Clusterer(Protocol):
     """A map from emotion words to classes. `sha256` changes whenever the map does."""
 
@@ -35,10 +41,8 @@ class Clusterer(Protocol):
 class TableClusterer:
     """The clusterer that looks words up in a `WordTable`; its hash covers the table and the code of the lookup."""
 
-    name = "table"
-
-    def __init__(self, table: WordTable) -> None:
-        self.table = table
+    def __init__(self, table: WordTable, name: str = "table") -> None:
+        self.table, self.name = table, name
         lookup_code = resources.files(__package__).joinpath("table.py").read_bytes()
         self.sha256 = hashlib.sha256(lookup_code + table.sha256.encode()).hexdigest()
 
@@ -52,8 +56,9 @@ class TableClusterer:
             if parsed.status == "ok":
                 raise ValueError(f"parsed answer {parsed.id}: status ok without a word")
             return Prediction(id=parsed.id, status=parsed.status, word=parsed.word)
-        label = self.table.lookup(parsed.word)
-        via = "unlisted" if label is None else "table"
+        key = self.table.key_of(parsed.word)
+        label = None if key is None else self.table.labels[key]
+        via = "unlisted" if key is None else "llm" if self.table.sources[key] == LLM_SOURCE else "table"
         return Prediction(
             id=parsed.id,
             status="ok",

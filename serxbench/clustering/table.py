@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -78,27 +78,47 @@ class WordTable:
         >>> table.lookup("purple") is None
         True
         """
-        key = normalized(word)
-        while key:
-            if key in self.labels:
-                return self.labels[key]
-            peeled = self._peeled(key)
-            if peeled == key:
-                return None
-            key = peeled
-        return None
+        key = self.key_of(word)
+        return None if key is None else self.labels[key]
 
-    @staticmethod
-    def _peeled(key: str) -> str:
-        before = _BEFORE.match(key)
-        if before:
-            return key[before.end() :]
-        after = _HEAD.search(key)
-        return key[: after.start()] if after else key
+    def key_of(self, word: str) -> str | None:
+        """The row that `lookup` finds for `word`, or None."""
+        return next((key for key in _peelings(word) if key in self.labels), None)
+
+    def extended(self, other: WordTable) -> WordTable:
+        """This table with the rows of another, which decides where both list a word."""
+        return WordTable(
+            version=self.version,
+            sha256=hashlib.sha256(f"{self.sha256}{other.sha256}".encode()).hexdigest(),
+            labels={**self.labels, **other.labels},
+            sources={**self.sources, **other.sources},
+        )
 
     def words(self) -> tuple[str, ...]:
         """The words that may be looked for inside prose: every word but corpus codes and whole-answer phrases."""
         return tuple(word for word, source in self.sources.items() if source not in WHOLE_ANSWER_SOURCES)
+
+
+def core_of(word: str) -> str:
+    """What is left of `word` when all that tables need not list is peeled off; "" if there is nothing to it.
+
+    >>> core_of("A very zorgled tone"), core_of("...")
+    ('zorgled', '')
+    """
+    return next(reversed(list(_peelings(word))), "")
+
+
+def _peelings(word: str) -> Iterator[str]:
+    """The normalized word, then with article, intensifier or noun such as "tone" taken off, one at a time."""
+    key = normalized(word)
+    while key:
+        yield key
+        if before := _BEFORE.match(key):
+            key = key[before.end() :]
+        elif after := _HEAD.search(key):
+            key = key[: after.start()]
+        else:
+            return
 
 
 def load_table(path: Path | None = None) -> WordTable:

@@ -125,7 +125,8 @@ _TENTATIVE = re.compile(r"\b(?:could|might|may)\b[^,;]*$")
 _ANSWERED = re.compile(r"^[^.;]*\b(?:but|however|yet)\b")
 # "No emotion other than X" commits to X.
 _ONLY = re.compile(
-    r"\b(?:no|not|nothing|none|never|cannot|\w+n't)(?: \w+){0,5} (?:other than|except|besides|but|apart from)(?: \w+){0,3}\s+$"
+    r"\b(?:no|not|nothing|none|never|cannot|\w+n't)(?: \w+){0,5} (?:other than|except|besides|but|apart from)"
+    r"(?: \w+){0,3}\s+$"
 )
 _MAIN_CLAUSE = re.compile(r", (?:the|it|i|my|this|he|she|they|we|there)\b")
 _INFERENCE = re.compile(

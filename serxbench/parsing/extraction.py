@@ -94,7 +94,9 @@ class Extractor:
         by_rules = self._rules.parse(response, options)
         body = said(response.text or "")
         if by_rules.status in ("empty", "error") or response.stop == "filtered" or (self.residue and by_rules.word):
-            return self._record(by_rules, by_rules.status, f"rules/{by_rules.route}", word=by_rules.word, span=by_rules.span)
+            return self._record(
+                by_rules, by_rules.status, f"rules/{by_rules.route}", word=by_rules.word, span=by_rules.span
+            )
         if not body:
             # Nothing but thoughts: the token limit came before the answer, or the model gave none.
             return self._record(by_rules, by_rules.status, "rules/no-answer")
@@ -142,7 +144,9 @@ class Extractor:
         quotation = find_quotation(body, row["quotation"] or "")
         if verdict == "uncommitted":
             cut = question.response.stop == "length"
-            return self._record(by_rules, "truncated" if cut else "off_format", f"llm/{self._agreement(None, by_rules)}")
+            return self._record(
+                by_rules, "truncated" if cut else "off_format", f"llm/{self._agreement(None, by_rules)}"
+            )
         if quotation is None:
             return "the quotation does not stand in the answer; copy it exactly"
         span = body[quotation.start : quotation.end]
@@ -158,7 +162,9 @@ class Extractor:
         """The word, or what the letter stands for if it is one of an option."""
         letters = {letter.casefold(): text.lower() for letter, text in options or ()}
         bare = normalized(word)
-        return letters.get(bare) or letters.get(bare[:1] if bare[1:2] in (".", ")", ":") else "") or word.strip().lower()
+        return (
+            letters.get(bare) or letters.get(bare[:1] if bare[1:2] in (".", ")", ":") else "") or word.strip().lower()
+        )
 
     def _agreement(self, word: str | None, by_rules: Parsed) -> str:
         """How the reading stands to that of the rules: `agrees`, `differs`, or `alone` where they find nothing."""

@@ -32,7 +32,8 @@ _NEGATION = re.compile(
     r"|impossible to|than|weder|noch|nicht|pas|jamais|nunca|não|nao|nem|non|né|ni|too \w+ to be|less|isnt"
     r"|doesnt|dont|cant"
     r"|(?P<noun>no|none|nothing|without|lack(?:s|ed|ing)?(?: of| in| any)?|absence of|absent of|devoid of|void of"
-    r"|free (?:of|from)|far from|keine?[rnms]?|ohne|statt|anstatt|sans|sin|sem|senza|geen|zonder|bez|без))\b|n't\b|\b(?:niet|nie|не|ни|không|ليس|غير)\b"
+    r"|free (?:of|from)|far from|keine?[rnms]?|ohne|statt|anstatt|sans|sin|sem|senza|geen|zonder|bez|без))\b|n't\b"
+    r"|\b(?:niet|nie|не|ни|không|ليس|ليست|غير)\b"
 )
 _NEW_CLAUSE = re.compile(
     r"[;:—–\x00]|\s-\s|\b(?:but|however|yet|although|though|because|since|sondern|aber|sino|pero|mais|mas|plutôt"

@@ -28,7 +28,8 @@ _LEAD = re.compile(
     r"|the) question)?(?: expressed(?: \w+){0,4})?"
     r"(?: (?:would|should|could|must|may|might)(?: \w+)? be| is(?: most)?(?: likely)?| (?:es|est|ist|é|è)"
     r"|は|是|为|은|는)?"
-    r"|选择|我选|選擇|我選|\b(?:choose|select|pick|go with|going with|chose|opt for|leaves?|leans? towards?|say|guess|classify it as)"
+    r"|选择|我选|選擇|我選|\b(?:choose|select|pick|go with|going with|chose|opt for|leaves?|leans? towards?|say|guess"
+    r"|classify it as)"
     r"|\bit(?:'s| is| must be| would be)|\b(?:therefore|thus|hence|so|yes),?)"
     r"\s*(?:[:=：]\s*|->\s*|→\s*)?(?:option |choice |letter )?[\"']?$",
     re.IGNORECASE,

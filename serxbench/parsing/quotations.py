@@ -9,6 +9,7 @@ from typing import NamedTuple
 from serxbench.clustering.table import WordTable, normalized
 from serxbench.parsing.evidence import is_attributed
 from serxbench.parsing.guards import is_negated
+from serxbench.parsing.options import option_rules
 from serxbench.parsing.passages import Passage, passage_of
 from serxbench.parsing.vocabulary import Mention, Vocabulary, committed_word, lowered, tokens_of
 
@@ -60,7 +61,7 @@ class Evidence:
         It has to name the emotion, outside of what it quotes itself, and must not deny it.
         """
         span = body[quotation.start : quotation.end]
-        if options and _names_option(span, word, options):
+        if options and self._names_option(span, word, options):
             return None
         passage = passage_of(body, lambda quoted: committed_word(self._table, quoted) is not None)
         mentions = self._mentions(passage, quotation, word)
@@ -73,6 +74,16 @@ class Evidence:
         if _holds_stem(lowered(span), word) or self._mentions(_plain(body), quotation, word):
             return f"the answer says {word!r} only in words that it quotes"
         return f"the quotation does not name {word!r}; give the word that stands there"
+
+    def _names_option(self, span: str, word: str, options: Sequence[tuple[str, str]]) -> bool:
+        """True if the rules, too, read the option of this word in the quotation, or its letter stands there."""
+        found = option_rules(tuple(options)).find(span, self._table.lookup)
+        if found is not None:
+            return found.word is not None and normalized(found.word) == normalized(word)
+        letters = [letter for letter, text in options if normalized(text) == normalized(word)]
+        # A capital A or I alone is a word of English as well.
+        named = [letter for letter in letters if letter not in ("A", "I")]
+        return any(re.search(rf"(?<![\w'])[(\[]?{re.escape(letter)}(?![A-Za-z0-9_'])", span) for letter in named)
 
     def _mentions(self, passage: Passage, quotation: Quotation, word: str) -> list[Mention]:
         """The emotion words inside the quotation that are the word or of its class."""
@@ -99,17 +110,8 @@ def _is_denied(passage: Passage, mention: Mention) -> bool:
     return is_negated(before, after, passage.lower[mention.start : mention.end])
 
 
-def _names_option(span: str, word: str, options: Sequence[tuple[str, str]]) -> bool:
-    """True if the span gives the letter of the option that the word is, or an unlisted option's very text."""
-    for letter, text in options:
-        if normalized(text) == normalized(word):
-            bare = normalized(span) in (letter.casefold(), f"option {letter.casefold()}")
-            return bare or re.search(rf"(?<![\w'])[(\[]?{re.escape(letter)}(?![A-Za-z0-9_'])", span) is not None
-    return False
-
-
 def _holds_stem(text: str, word: str) -> bool:
-    """True if an inflection of every part of the word stands in the text; for scripts without spaces, the word itself."""
+    """True if the text holds an inflection of every part of the word; in scripts without spaces, the word itself."""
     parts = normalized(word).split()
     if not parts:
         return False

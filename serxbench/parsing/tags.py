@@ -92,7 +92,9 @@ def said(text: str) -> str:
     """
     if not _MARKED.search(text):
         return text.strip()
-    return _take(_TRANSCRIPT, _without_template(_without_thoughts(_final_channel(text)), lambda token: False))[1].strip()
+    return _take(_TRANSCRIPT, _without_template(_without_thoughts(_final_channel(text)), lambda token: False))[
+        1
+    ].strip()
 
 
 def _final_channel(text: str) -> str:

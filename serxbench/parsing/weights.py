@@ -25,7 +25,9 @@ _BEFORE = re.compile(
 )
 _SIGNED = re.compile(r"[%％✓✔✅☑☒✗✘❌☐□\[]|per ?cent")
 #: What may stand between two weighed emotions: signs, a list's letter or number, "and a", "while".
-_BETWEEN = re.compile(r"(?:[^\w]|\b\d{1,2}\b(?=[.)])|\b(?:[a-i]|and|an|the|of|with|about|around|some|while|but|or)\b)*", re.I)
+_BETWEEN = re.compile(
+    r"(?:[^\w]|\b\d{1,2}\b(?=[.)])|\b(?:[a-i]|and|an|the|of|with|about|around|some|while|but|or)\b)*", re.I
+)
 _WINDOW = 40
 
 
@@ -38,7 +40,7 @@ class Item(NamedTuple):
 
 
 class _Weighed(NamedTuple):
-    index: int
+    number: int
     start: int
     end: int
     weight: float
@@ -57,9 +59,9 @@ def weighings(text: str, items: Sequence[Item]) -> Iterator[tuple[list[int], int
     used: set[int] = set()
     # "☐ sad ☑ angry ☐ glad": what stands on the wrong side makes the shorter run.
     for run in sorted(runs, key=len, reverse=True):
-        indices = [each.index for each in run]
+        indices = [each.number for each in run]
         best = max(each.weight for each in run)
-        first = [each.index for each in run if each.weight == best]
+        first = [each.number for each in run if each.weight == best]
         decided = best > 0 and len({items[index].label for index in first}) == 1
         if decided and len({items[index].label for index in indices}) > 1 and not used & set(indices):
             used.update(indices)
@@ -85,7 +87,7 @@ def _weighed_before(text: str, items: Sequence[Item]) -> Iterator[_Weighed]:
 def _runs(text: str, weighed: Iterator[_Weighed]) -> Iterator[list[_Weighed]]:
     run: list[_Weighed] = []
     for each in weighed:
-        if run and not (each.index == run[-1].index + 1 and _BETWEEN.fullmatch(text, run[-1].end, each.start)):
+        if run and not (each.number == run[-1].number + 1 and _BETWEEN.fullmatch(text, run[-1].end, each.start)):
             yield run
             run = []
         run.append(each)

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serxbench import runs
-from serxbench.errors import UsageError
-from serxbench.parsing import Parser, get_parser
+from serxbench.errors import MissingStage, UsageError
+from serxbench.parsing import PARSERS
+from serxbench.progress import Progress, Silent
 from serxbench.records import Parsed, Response
 from serxbench.runs import Run
+from serxbench.stages._readers import LlmReader, Reader, RequestOf, check_reader, open_reader, slug, usual_request
+
+__all__ = ["check_parsers", "parse", "parsings", "read_again", "slug"]
 
 
-def parse(run: Run, names: Sequence[str] = ()) -> list[Parsed]:
+def parse(
+    run: Run, names: Sequence[str] = (), request_of: RequestOf = usual_request, progress: Progress | None = None
+) -> list[Parsed]:
     """What the first of the parsers in `names` makes of every response; written to parsed.jsonl, which is scored.
 
     names: several are each written to `parsings/` besides. None takes the parser that made the present file, else the
-    one that the manifest names. A file that is up to date is not made again.
+    one that the manifest names. A file that is up to date is not made again; where no name is given and an LLM has read
+    the present answers, it is not asked again either. Nothing is written before all parsers have read everything.
+    Raises BudgetSpent; what was told until then is kept, and the same command goes on from there.
     """
     with run.lock():
-        parsers = [get_parser(name) for name in names or (_present(run) or run.manifest.parser,)]
-        if len({slug(parser.name) for parser in parsers}) < len(parsers):
+        if not names and (known := _as_it_stands(run)) is not None:
+            return known
+        readers = [open_reader(name, request_of) for name in names or (_present(run) or run.manifest.parser,)]
+        if len({slug(reader.name) for reader in readers}) < len(readers):
             raise UsageError(f"the parsers {', '.join(names)} would share a file; name each once")
-        readings = {parser.name: _reading(run, parser) for parser in parsers}
-        if len(readings) > 1:
+        readings = [_reading(run, reader, progress or Silent()) for reader in readers]
+        if len(readers) > 1:
             run.file(runs.PARSINGS).mkdir(exist_ok=True)
-            for parser in parsers:
-                _write(run, _file_of(parser.name), readings[parser.name], _maker(parser))
-        first = parsers[0]
-        _write(run, runs.PARSED, readings[first.name], _maker(first))
-        return readings[first.name]
+            for reader, records in zip(readers, readings, strict=True):
+                _write(run, _file_of(reader.name), records, reader.made_by(records))
+        _write(run, runs.PARSED, readings[0], readers[0].made_by(readings[0]))
+        return readings[0]
 
 
 def parsings(run: Run) -> dict[str, list[Parsed]]:
@@ -44,31 +52,34 @@ def parsings(run: Run) -> dict[str, list[Parsed]]:
     return found
 
 
-def slug(name: str) -> str:
-    """The name of a parser as a file may be called.
+def read_again(run: Run, responses: Sequence[Response]) -> list[Parsed]:
+    """What the run's own parser makes of other responses; nothing is written."""
+    name = _present(run) or run.manifest.parser
+    return open_reader(name, usual_request).read(responses, _options(run), Silent())
 
-    >>> slug("openai:org/model")
-    'openai-org-model'
-    """
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name)
+
+def check_parsers(names: Sequence[str], request_of: RequestOf = usual_request) -> None:
+    """Raises UnknownName for the first name that is no parser's; no server is spoken to."""
+    for name in names:
+        check_reader(name, request_of)
 
 
 def _file_of(name: str) -> str:
     return f"{runs.PARSINGS}/{slug(name)}.jsonl"
 
 
-def _maker(parser: Parser) -> dict[str, Any]:
-    return {"parser": parser.name, "sha256": parser.sha256}
-
-
-def _reading(run: Run, parser: Parser) -> list[Parsed]:
-    """The records of one parser, from a file that is up to date or else made."""
-    for file in (runs.PARSED, _file_of(parser.name)):
-        if run.is_fresh(file, [runs.RESPONSES], _maker(parser)):
-            return run.read_records(file, Parsed)
+def _options(run: Run) -> list[tuple[str, str]] | None:
     options = run.manifest.options
-    pairs = None if options is None else [(letter, label) for letter, label in options]
-    return [parser.parse(response, pairs) for response in run.read_records(runs.RESPONSES, Response)]
+    return None if options is None else [(letter, label) for letter, label in options]
+
+
+def _reading(run: Run, reader: Reader, progress: Progress) -> list[Parsed]:
+    """The records of one parser, from a file that is up to date or else made."""
+    maker = reader.made_by()
+    for file in (runs.PARSED, _file_of(reader.name)):
+        if run.is_fresh(file, [runs.RESPONSES], maker):
+            return run.read_records(file, Parsed)
+    return reader.read(run.read_records(runs.RESPONSES, Response), _options(run), progress)
 
 
 def _write(run: Run, file: str, records: Sequence[Parsed], maker: Mapping[str, Any]) -> None:
@@ -80,3 +91,20 @@ def _write(run: Run, file: str, records: Sequence[Parsed], maker: Mapping[str, A
 def _present(run: Run) -> str | None:
     made_by = run.maker(runs.PARSED)
     return None if made_by is None else str(made_by["parser"])
+
+
+def _as_it_stands(run: Run) -> list[Parsed] | None:
+    """The present records if an LLM made them, of these responses and with the present prompts and rules."""
+    name = _present(run)
+    if name is None or name in PARSERS:
+        return None
+    try:
+        maker = run.made_by(runs.PARSED)
+    except MissingStage:
+        return None
+    try:
+        extraction = LlmReader(name, usual_request).extractor.sha256
+    except UsageError:
+        # Its card lies elsewhere today: what it read stays as good as it was.
+        return run.read_records(runs.PARSED, Parsed)
+    return run.read_records(runs.PARSED, Parsed) if maker.get("extraction") == extraction else None

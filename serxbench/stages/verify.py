@@ -13,15 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from serxbench import runs
-from serxbench.clustering import get_clusterer
 from serxbench.errors import UsageError
 from serxbench.hashing import hash_file
-from serxbench.parsing import get_parser
 from serxbench.progress import Progress
 from serxbench.records import JsonRecord, Response
 from serxbench.runs import Run
 from serxbench.stages.backends import RespondRequest, utterances_asked
-from serxbench.stages.cluster import DEFAULT_CLUSTERER
+from serxbench.stages.cluster import cluster_again
+from serxbench.stages.parse import read_again
 from serxbench.stages.respond import WORKER_LOG, ask_again
 
 VERIFY = "verify.json"
@@ -121,8 +120,4 @@ def _compare(run: Run, batch_size: int, answers: Mapping[str, Response], alone: 
 
 def _label(run: Run, response: Response) -> str | None:
     """The class that the run's own parser and clusterer give the answer."""
-    parser = (run.maker(runs.PARSED) or {}).get("parser", run.manifest.parser)
-    clusterer = (run.maker(runs.PREDICTIONS) or {}).get("clusterer", DEFAULT_CLUSTERER)
-    options = run.manifest.options
-    pairs = None if options is None else [(letter, label) for letter, label in options]
-    return get_clusterer(clusterer).cluster(get_parser(parser).parse(response, pairs)).label
+    return cluster_again(run, read_again(run, [response]))[0].label
