@@ -139,6 +139,12 @@ _CONTENT = re.compile(
 )
 
 
+# "The pitch is low and flat" describes the sound.
+_OF_SOUND = re.compile(
+    r"\b(?:pitch|volume|loudness|amplitude|intensity|energy|pace|tempo|speed|frequency|register|rate|rhythm|timbre)\b"
+    r"(?: \w+){0,3} (?:is|are|was|were|being|remains?|stays?|sounds?|seems?|appears?|becomes?)(?: [\w,]+){0,4} $"
+)
+
 #: How many words an emotion word may be away from what attributes it.
 _REACH = 25
 
@@ -150,6 +156,8 @@ def is_attributed(passage: Passage, tokens: list[Token], mention: Mention, membe
     """
     if mention.last < mention.first:
         return True
+    if mention.ordinary and _OF_SOUND.search(passage.lower, max(0, mention.start - 80), mention.start):
+        return False
     if mention.ordinary and not _may_end_here(passage, tokens, mention, members):
         return False
     return _has_head(passage, tokens, mention, members) or _walks_to_verb(passage, tokens, mention, members)

@@ -94,9 +94,8 @@ class Extractor:
         by_rules = self._rules.parse(response, options)
         body = said(response.text or "")
         if by_rules.status in ("empty", "error") or response.stop == "filtered" or (self.residue and by_rules.word):
-            return self._record(
-                by_rules, by_rules.status, f"rules/{by_rules.route}", word=by_rules.word, span=by_rules.span
-            )
+            route = by_rules.route and f"rules/{by_rules.route}"
+            return self._record(by_rules, by_rules.status, route, word=by_rules.word, span=by_rules.span)
         if not body:
             # Nothing but thoughts: the token limit came before the answer, or the model gave none.
             return self._record(by_rules, by_rules.status, "rules/no-answer")
@@ -176,7 +175,7 @@ class Extractor:
         self,
         by_rules: Parsed,
         status: Status,
-        route: str,
+        route: str | None,
         *,
         word: str | None = None,
         span: str | None = None,

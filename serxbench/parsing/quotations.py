@@ -31,7 +31,7 @@ def find_quotation(body: str, quotation: str) -> Quotation | None:
     """Where `quotation` stands in `body`, whatever the case, the spaces, the punctuation and the markup; else None.
 
     >>> find_quotation('It is **"Sad"**, I think.', "it is sad")
-    Quotation(start=0, end=11)
+    Quotation(start=0, end=12)
     """
     exact = quotation.strip()[:_LONGEST_QUOTATION]
     if not exact:

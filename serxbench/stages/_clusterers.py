@@ -144,18 +144,18 @@ class NearestMapper(TableMapper):
         super().__init__(card.name, word_table)
         folder = _packaged() if card.name == "minilm" and card.folder is None else None
         self._folder = folder or locate_checkpoint(card).folder
-        self._neighbours = Neighbours.of(load_table(), SentenceEncoder(self._folder).encode)
+        self.neighbours = Neighbours.of(load_table(), SentenceEncoder(self._folder).encode)
         self._found: dict[str, tuple[str, float]] = {}
 
     def prepare(self, parsed: Sequence[Parsed], progress: Progress) -> None:
         """Encodes the words that are new."""
         super().prepare(parsed, progress)
-        self._found = self._neighbours.classify(unseen_words(parsed, self.clusterer.table))
+        self._found = self.neighbours.classify(unseen_words(parsed, self.clusterer.table))
 
     def made_by(self) -> dict[str, Any]:
         """The hash covers the tables, the weights and the code."""
         weights = hash_file(self._folder / "model.safetensors")
-        whole = f"{self.clusterer.sha256}{weights}{self._neighbours.sha256()}"
+        whole = f"{self.clusterer.sha256}{weights}{self.neighbours.sha256()}"
         return {**super().made_by(), "sha256": hashlib.sha256(whole.encode()).hexdigest()}
 
     def cluster(self, parsed: Parsed) -> Prediction:
