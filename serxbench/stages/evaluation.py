@@ -135,13 +135,20 @@ class Evaluation:
         return contributions(selection, answers, headline.variant, said_other=other)
 
 
-def evaluate(run: Run, corpus: Corpus, settings: Settings, ids: frozenset[str] | None = None) -> Evaluation:
+def evaluate(
+    run: Run,
+    corpus: Corpus,
+    settings: Settings,
+    ids: frozenset[str] | None = None,
+    predictions: Sequence[Prediction] | None = None,
+) -> Evaluation:
     """The evaluation of a run on its corpus, or on those of its utterances that are in `ids`.
 
+    predictions: None takes those of predictions.jsonl; others are of the same answers, as another parser reads them.
     Raises CorpusError if this is not the corpus that was asked about, RunError if predictions and corpus do not match.
     """
     check_corpus(run, corpus)
-    predictions = run.read_records(PREDICTIONS, Prediction)
+    predictions = run.read_records(PREDICTIONS, Prediction) if predictions is None else predictions
     if [prediction.id for prediction in predictions] != [utterance.id for utterance in corpus.utterances]:
         raise RunError(f"{run.path}: its predictions are not one for each utterance of the corpus, in corpus order")
     utterances = corpus.utterances

@@ -13,6 +13,7 @@ import pytest
 from conftest import Serxbench, write_rows
 
 VERBS = (
+    "audit",
     "cluster",
     "compare",
     "corpora",
