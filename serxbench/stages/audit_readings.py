@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from serxbench import runs
-from serxbench.clustering import get_clusterer
 from serxbench.emotions import EMOTIONS, OTHER
 from serxbench.errors import MissingStage
 from serxbench.parsing import PARSERS, get_parser
 from serxbench.records import STATUSES, Parsed, Prediction, Response
 from serxbench.runs import Run
-from serxbench.stages.cluster import DEFAULT_CLUSTERER
+from serxbench.stages.cluster import DEFAULT_CLUSTERER, cluster_again
 from serxbench.stages.parse import parsings
 
 #: What an answer that commits to nothing is, whatever the reason.
@@ -79,9 +78,18 @@ def clusterer_of(run: Run) -> str:
 
 
 def _reading(run: Run, name: str, records: Sequence[Parsed], *, derived: bool = False) -> Reading:
-    clusterer = get_clusterer(clusterer_of(run))
-    predictions = [clusterer.cluster(parsed) for parsed in records]
+    predictions = _present(run, name) or cluster_again(run, records)
     return Reading(parser=name, parsed=records, predictions=predictions, derived=derived)
+
+
+def _present(run: Run, name: str) -> list[Prediction] | None:
+    """The run's own predictions, if they are of what this parser read."""
+    try:
+        made_by = run.made_by(runs.PARSED)
+        run.made_by(runs.PREDICTIONS)
+    except MissingStage:
+        return None
+    return run.read_records(runs.PREDICTIONS, Prediction) if made_by["parser"] == name else None
 
 
 def excerpt(text: str | None, spans: Sequence[str | None], width: int = 160) -> str:
