@@ -124,7 +124,7 @@ def _draw(
     if not textual:
         raise RunError(f"{run.path}: none of its {len(responses)} answers has a text; there is nothing to code")
     strata = stratify(reading, textual, request.per_system)
-    sizes = allocate([len(members) for members in strata.values()], list(map(_boost, strata)), request.per_system)
+    sizes = allocate([len(members) for members in strata.values()], list(map(boost_of, strata)), request.per_system)
     rows, chosen = [], []
     for (route, code), n in zip(strata, sizes, strict=True):
         members = strata[route, code]
@@ -170,7 +170,7 @@ def stratify(reading: Reading, positions: Sequence[int], n: int) -> dict[tuple[s
     return {key: sorted(strata[key]) for key in sorted(strata)}
 
 
-def _boost(stratum: tuple[str, str]) -> float:
+def boost_of(stratum: tuple[str, str]) -> float:
     """How much of the part that is not proportional a stratum gets: more where an LLM decided, or nothing was found."""
     route, code = stratum
     return (3.0 if route.startswith("llm") else 1.0) * (2.0 if code == OTHER or code not in READINGS else 1.0)
