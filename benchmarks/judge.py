@@ -37,8 +37,8 @@ FIRST = np.tile([1.0, 0.0], (len(STRATA), 1))
 
 @dataclass(frozen=True)
 class Planted:
-    """position, length, quality: π, γ, β₀ in logits. together: correlation of an item's two verdicts. ties: share of the
-    less likely verdicts that is a tie."""
+    """position, length, quality: π, γ, β₀ in logits. together: correlation of an item's two verdicts. ties: share of
+    the less likely verdicts that is a tie."""
 
     position: float = 1.0
     length: float = 0.7
@@ -81,7 +81,7 @@ class Planted:
 def coverage(planted: Planted, simulations: int, seed: int):
     """Share of simulations whose 95 % interval holds the truth, by number; and the mean of each number."""
     truths = planted.truths()
-    held, values = {name: 0 for name in truths}, {name: [] for name in truths}
+    held, values = dict.fromkeys(truths, 0), {name: [] for name in truths}
     for n in range(simulations):
         verdicts, delta = planted.draw(np.random.default_rng([seed, n]))
         model = judge_model(verdicts, delta)

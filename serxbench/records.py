@@ -182,3 +182,35 @@ class Prediction(JsonRecord):
     def __post_init__(self) -> None:
         if (self.label is not None) != (self.status == "ok"):
             raise ValueError(f"prediction {self.id}: label {self.label!r} with status {self.status!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgment(JsonRecord):
+    """What a judge decided of two systems' explanations of one utterance, shown in one order.
+
+    pair: the systems' letters in the order of the command. order: the letters as they were shown, as A and as B.
+    form: `as written`, or what was taken off the texts (`markup+label+length`). emotion: the stratum.
+    verdict: the letter of the better system, or `tie`; None unless the status is ok. confidence: 1 to 5, if given.
+    evidence: what the judge says of the texts, in the order of `pair`. characters: their lengths as shown, likewise.
+    text, repair_text: the judge's replies, verbatim; the second where it was asked again. error: why there is no
+    verdict. served: the model's name as the server gave it.
+    """
+
+    id: str
+    pair: str
+    order: str
+    form: str
+    emotion: str
+    status: Status
+    verdict: str | None = None
+    confidence: int | None = None
+    evidence: tuple[str, str] | None = None
+    characters: tuple[int, int]
+    text: str | None = None
+    repair_text: str | None = None
+    error: str | None = None
+    served: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.verdict is not None) != (self.status == "ok"):
+            raise ValueError(f"judgment {self.id}: verdict {self.verdict!r} with status {self.status!r}")

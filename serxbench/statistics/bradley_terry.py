@@ -1,8 +1,8 @@
 """More than two systems from pairwise verdicts: Bradley-Terry strengths with errors clustered by item.
 
 logit P(the text shown first wins) = π + β_first − β_second, Σ β = 0; a tie is half a win for each. All verdicts on one
-item hang together, whatever systems they compare, so that the errors of independent verdicts are far too small (coverage
-of 95 % intervals .83 in a simulation with four systems and 150 items; clustered by item .95).
+item hang together, whatever systems they compare, so that the errors of independent verdicts are far too small
+(benchmarks/judge.py: their 95 % intervals hold the truth in 88 % of the cases, those clustered by item in 95 %).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ RIDGE = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """One system. value: β, 0 is the systems' mean, with its interval. rank_best, rank_worst: the ranks that simultaneous
-    intervals of all differences leave open. extreme: it never won or never lost, so that its value is a lower limit of
-    how extreme it is and says nothing by itself."""
+    """One system. value: β, 0 is the systems' mean, with its interval. rank_best, rank_worst: the ranks that
+    simultaneous intervals of all differences leave open. extreme: it never won or never lost, so that its value is a
+    lower limit of how extreme it is and says nothing by itself."""
 
     name: str
     value: float
@@ -148,8 +148,8 @@ def _strengths(
 
 
 def _ranks(beta: Reals, rows: Reals, fit: LogisticFit, level: float) -> tuple[list[int], list[int]]:
-    """Best and worst rank of each system: others are ahead or behind for sure if the interval of the difference says so,
-    at a level shared by all differences (Bonferroni)."""
+    """Best and worst rank of each system: others are ahead or behind for sure if the interval of the difference says
+    so, at a level shared by all differences (Bonferroni)."""
     k = len(beta)
     t = t_quantile(1 - (1 - level) / 2 / (k * (k - 1) / 2), fit.n_clusters - 1)
     ahead, behind = [0] * k, [0] * k

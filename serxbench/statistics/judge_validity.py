@@ -1,7 +1,7 @@
 """A judge beside people who voted on some of the same pairs: how far it agrees, and the win rate that its errors hide.
 
-Rogan and Gladen's correction, as for a diagnostic test (Lee et al. 2025, arXiv 2511.21140): with q₁ the judge's mean score
-where people prefer the first system, and q₀ one minus its mean score where they prefer the second,
+Rogan and Gladen's correction, as for a diagnostic test (Lee et al. 2025, arXiv 2511.21140): with q₁ the judge's mean
+score where people prefer the first system, and q₀ one minus its mean score where they prefer the second,
 
     θ = (p + q₀ − 1) / (q₀ + q₁ − 1),   Var θ ≈ [Var p + (1 − θ)² Var q₀ + θ² Var q₁] / (q₀ + q₁ − 1)²
 
@@ -40,9 +40,9 @@ class CorrectedRate(Rate):
 def corrected_rate(rate: Rate, scores: ArrayLike, people: ArrayLike) -> CorrectedRate:
     """`rate` (a judge's win rate of the first system) corrected by pairs that people judged too.
 
-    scores: the judge's, of each such pair. people: theirs, 1 for the first system, 0 for the second, ½ for no preference,
-    which says nothing of the judge's errors here. Raises MetricError if people preferred one system throughout, or the
-    judge does not discern well enough.
+    scores: the judge's, of each such pair. people: theirs, 1 for the first system, 0 for the second, ½ for no
+    preference, which says nothing of the judge's errors here. Raises MetricError if people preferred one system
+    throughout, or the judge does not discern well enough.
 
     >>> judge = Rate(value=0.7, low=0.65, high=0.75, se=0.025, level=0.95, method="stratified", n=400)
     >>> found = corrected_rate(judge, [1.0] * 90 + [0.0] * 10 + [1.0] * 20 + [0.0] * 80, [1.0] * 100 + [0.0] * 100)

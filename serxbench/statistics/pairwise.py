@@ -99,8 +99,8 @@ class WinRate(Rate):
 def win_rate(verdicts: Verdicts, shares: Sequence[float] | None = None, level: float = 0.95) -> WinRate:
     """The stratified win rate θ = Σ_h w_h s̄_h of the first system, with its interval over items.
 
-    shares: of each emotion in the population that the rate speaks for; None weighs every emotion alike. Emotions without
-    a scored item are left out, and the others' weights grow in proportion.
+    shares: of each emotion in the population that the rate speaks for; None weighs every emotion alike. Emotions
+    without a scored item are left out, and the others' weights grow in proportion.
     Interval: θ ± t √(Σ w_h² v_h / n_h), v_h the variance of the scores in h, steadied by one observation's worth of the
     pooled variance, since the few items of an emotion may all agree. Where there are fewer than 100 items, where every
     score is 0 or 1, or beyond 95 %, it is Wilson's for Kish's effective number of items 1 / Σ (w_h² / n_h).
@@ -235,7 +235,8 @@ def _simple(hits: NDArray[Any], level: float) -> Rate:
 
 
 def _ratio(hits: NDArray[Any], of: NDArray[Any], level: float) -> Rate:
-    """Σ hits / Σ of with items as units (linearised ratio); Wilson where every item has at most one, or nothing varies."""
+    """Σ hits / Σ of with items as units (linearised ratio); Wilson where every item has at most one, or nothing
+    varies."""
     total = int(of.sum())
     share, n = float(hits.sum()) / total, int((of > 0).sum())
     low, high = wilson(float(hits.sum()), total, level)

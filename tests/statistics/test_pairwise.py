@@ -73,9 +73,11 @@ def test_wilson_where_it_applies_and_the_stratified_interval_elsewhere():
 
 
 def test_what_the_order_did_by_hand():
-    # first system's scores shown first, second: agree, first position twice, second position twice, tie + win, tie + tie
+    # first system's scores shown first, second: agree, first position twice, second position twice, tie + win, tie +
+    # tie
     found = order_effects(verdicts([[1, 1], [1, 0], [0, 1], [0.5, 1], [0.5, 0.5]]))
-    # decisive verdicts: item 1 wins at 1 and 2 (one for the first text), item 2 twice first, item 3 never, item 4 second
+    # decisive verdicts: item 1 wins at 1 and 2 (one for the first text), item 2 twice first, item 3 never, item 4
+    # second
     assert found.first_position.value == pytest.approx(3 / 7)
     assert (found.flips.value, found.wavering.value, found.ties.value) == (0.4, 0.2, 0.3)
     once = order_effects(verdicts([[1], [0]], first=[[1], [0]]))
@@ -159,8 +161,8 @@ def test_cycles_undefeated_systems_and_unconnected_ones():
     first, second, items = np.array([0, 1, 2] * 4), np.array([1, 2, 0] * 4), np.repeat(np.arange(4), 3)
     found = bradley_terry("xyz", first, second, np.ones(12), items)
     assert found.cycles == (("x", "y", "z"),)
-    always = bradley_terry("xyz", np.array([0, 1, 1, 0] * 5), np.array([1, 0, 2, 2] * 5), np.array([1, 0, 1, 1] * 5) * 1.0,
-                           np.repeat(np.arange(5), 4))  # fmt: skip
+    first, second, won = (np.array(each * 5) for each in ([0, 1, 1, 0], [1, 0, 2, 2], [1.0, 0.0, 1.0, 1.0]))
+    always = bradley_terry("xyz", first, second, won, np.repeat(np.arange(5), 4))
     assert [each.extreme for each in always.strengths] == [True, False, True]
     assert all(np.isfinite(each.value) for each in always.strengths)
     with pytest.raises(MetricError, match=r"groups of systems with one another: w, x \| y, z"):
