@@ -216,7 +216,7 @@ def lock_folder(path: Path) -> Iterator[None]:
         yield
 
 
-def differences(old: RunManifest, new: RunManifest) -> list[str]:
+def differences(old: JsonRecord, new: JsonRecord) -> list[str]:
     """What differs between two manifests, one short text a difference, for instance `decoding.seed: 0 → 1`."""
     return list(_differences(json.loads(old.to_json()), json.loads(new.to_json()), ""))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_SIZE = 8
 
 
-def _only_typed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+def only_typed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """The value of an option that a settings file, which may have come with somebody's folder, must not give."""
     from click.core import ParameterSource
 
@@ -34,7 +34,7 @@ backend_option = options.option(
     multiple=True,
     metavar="NAME=VALUE",
     envvar=None,
-    callback=_only_typed,
+    callback=only_typed,
     help="What only this backend understands, see docs/backends.md; repeatable.",
 )
 
@@ -82,14 +82,14 @@ _OPTIONS = (
         "may_upload",
         is_flag=True,
         envvar=None,
-        callback=_only_typed,
+        callback=only_typed,
         help="Send audio to a hosted model although the licence of the corpus does not allow it.",
     ),
     options.option(
         "--trust-remote-code",
         is_flag=True,
         envvar=None,
-        callback=_only_typed,
+        callback=only_typed,
         help="Let a model in an environment of its own run the code that comes with its weights.",
     ),
     options.option(

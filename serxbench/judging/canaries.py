@@ -74,12 +74,19 @@ ASKS: Mapping[str, str] = {
     "padded": "an explanation with twice its length in empty sentences, against itself",
     "repeated": "an explanation given twice over, against itself",
     "other clip": "an explanation of another recording against the right one",
+    "again": "a question of the comparison itself, asked again with another code: the verdict should be the same",
 }
+
+#: The kind that has no probe: it is made of the questions of the comparison.
+AGAIN = "again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryVerdict(JsonRecord):
-    """One answer to a canary. verdict: `probe`, `control` or `tie`; None if it could not be read."""
+    """One answer to a canary. order: one of ORDERS, or of `again` the systems' letters as shown.
+
+    verdict: `probe`, `control` or `tie`; of `again`, `same` or `other`; None if it, or what it repeats, has none.
+    """
 
     kind: str
     id: str
@@ -172,8 +179,9 @@ def _elsewhere(
 class CanaryResult(JsonRecord):
     """How a judge did on one kind. n: verdicts; n_unread: answers without one. n_canaries: what they were made of.
 
-    fooled: verdicts for the probe; of identical texts, verdicts that are no tie. n_first: of those, for the text shown
-    first, which is the lean to a position where the texts differ in nothing.
+    fooled: verdicts for the probe; of identical texts, verdicts that are no tie; of `again`, other verdicts. n_first:
+    of all that are no tie, those for the text shown first, which is a lean to a position where the texts differ in
+    nothing.
     """
 
     kind: str
@@ -201,7 +209,7 @@ def sum_up(verdicts: Sequence[CanaryVerdict]) -> list[CanaryResult]:
             n_canaries=len({(each.pair, each.id) for each in answers}),
             n=len(read),
             n_unread=len(answers) - len(read),
-            fooled=sum(kind == "identical" or each.verdict == "probe" for each in decisive),
+            fooled=sum(kind == "identical" or each.verdict in ("probe", "other") for each in decisive),
             n_ties=len(read) - len(decisive),
             n_first=sum(each.order.startswith(str(each.verdict)) for each in decisive),
         )

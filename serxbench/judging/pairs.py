@@ -18,6 +18,8 @@ Orders = Literal["both", "one"]
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 
+ORDER_NAMES: tuple[Orders, ...] = get_args(Orders)
+
 #: Systems are called a, b, c, … in the order of the command; so many have a letter.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

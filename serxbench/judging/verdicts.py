@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,10 +78,9 @@ def read_verdict(reply: str, shown: Sequence[str] = ()) -> Verdict | Unread:
     # A reply that is one object was made under the schema; what looks like thoughts in it is somebody's quoted text.
     whole = _INVISIBLE.sub("", reply).strip()
     text = whole if _is_object(whole) else _INVISIBLE.sub("", without_thoughts(reply))
-    found = list(_objects(text))
-    damaged = next((each for each in found if isinstance(each.value, str)), None)
-    if damaged is not None:
-        return Unread(reason=str(damaged.value))
+    found, damage = _objects(text)
+    if damage is not None:
+        return Unread(reason=damage)
     deciding = [each for each in found if "verdict" in each.value]
     if not deciding:
         return Unread(reason="no JSON object with a verdict")
@@ -98,40 +97,43 @@ def read_verdict(reply: str, shown: Sequence[str] = ()) -> Verdict | Unread:
     return Verdict(choice=choice, confidence=_confidence(deciding[-1].value), evidence=_evidence(deciding[-1].value))
 
 
-def _may_be_echo(value: dict[str, Any] | str, shown: Sequence[str]) -> bool:
+def _may_be_echo(value: dict[str, Any], shown: Sequence[str]) -> bool:
     wary = [clean for one in shown if "verdict" in (clean := _INVISIBLE.sub("", one)).casefold()]
-    if not wary or isinstance(value, str):
+    if not wary:
         return False
     if not all(isinstance(value.get(name), str) for name in ("evidence_a", "evidence_b")):
         return True
-    return any(value == each.value for one in wary for each in _objects(one))
+    return any(value == each.value for one in wary for each in _objects(one)[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Object:
-    """An object in a reply and where it ends; of a damaged one, why nothing can be said."""
+    """An object in a reply and where it ends."""
 
-    value: dict[str, Any] | str
+    value: dict[str, Any]
     end: int
 
 
-def _objects(text: str) -> Iterator[_Object]:
-    """The top-level objects. A brace that opens none is prose, unless a verdict comes after it: then the object may be
-    damaged, and what would be found inside it is not its verdict."""
+def _objects(text: str) -> tuple[list[_Object], str | None]:
+    """The top-level objects up to the first that is damaged, and what is wrong with that; None if none is.
+
+    A brace that opens no object is prose, unless a verdict comes after it: then the object may be damaged, and what
+    would be found inside it is not its verdict.
+    """
     decoder, position = json.JSONDecoder(object_pairs_hook=_no_key_twice), 0
+    found: list[_Object] = []
     while (start := text.find("{", position)) >= 0:
         try:
             value, position = decoder.raw_decode(text, start)
         except _Twice:
-            yield _Object(value="the object names a key twice", end=len(text))
-            return
+            return found, "the object names a key twice"
         except (ValueError, RecursionError):
             if "verdict" in text[start:].casefold():
-                yield _Object(value="the JSON object is damaged or cut off", end=len(text))
-                return
+                return found, "the JSON object is damaged or cut off"
             position = start + 1
         else:
-            yield _Object(value=value, end=position)
+            found.append(_Object(value=value, end=position))
+    return found, None
 
 
 def _is_object(text: str) -> bool:

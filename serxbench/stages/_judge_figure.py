@@ -82,7 +82,8 @@ def _figure(rows: Sequence[tuple[str, bool, Mapping[str, Any]]], result: Mapping
     axes.set_xlabel(f"share of verdicts and win rate of the first system, %; judge: {result['judge']['name']}")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in zip(("win", "tie", "loss"), _COLOURS)]  # noqa: B905
+    named = zip(("win", "tie", "loss"), _COLOURS, strict=True)
+    handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in named]
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return figure
 

@@ -14,11 +14,11 @@ from serxbench.errors import MetricError
 from serxbench.judging.canaries import CanaryResult
 from serxbench.judging.pairs import Stratum
 from serxbench.records import Judgment
+from serxbench.stages._judge_people import Votes, beside_people
 from serxbench.statistics.bradley_terry import bradley_terry
 from serxbench.statistics.judge_glm import LENGTH_ALARM, judge_model
 from serxbench.statistics.pairwise import Verdicts, WinRate, order_effects, win_rate
 from serxbench.statistics.proportions import wilson
-from serxbench.stages._judge_people import Votes, beside_people
 
 #: How the emotions weigh in a win rate: alike, by the items judged, or by the items that the rule for pairs allows.
 WeightsName = Literal["emotions", "items", "population"]

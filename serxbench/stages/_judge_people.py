@@ -1,7 +1,7 @@
 """People's votes on the same pairs: how they are read, and how far the judge agrees with them.
 
-A file of votes is JSONL or CSV with the columns `id` (the utterance), `vote` (the letter of the better system, or `tie`),
-and, where they apply, `rater` and `pair` (`ab`; needed with more than two systems).
+A file of votes is JSONL or CSV with the columns `id` (the utterance), `vote` (the letter of the better system, or
+`tie`), and, where they apply, `rater` and `pair` (`ab`; needed with more than two systems).
 """
 
 from __future__ import annotations
