@@ -11,7 +11,8 @@ import click
 from serxbench.cli._console import print_table
 
 if TYPE_CHECKING:
-    from serxbench.stages.judge import JudgeRequest, Judging
+    from serxbench.stages._judge_plan import JudgeRequest
+    from serxbench.stages.judge import Judging
 
 
 def make_judge_request(given: Mapping[str, Any], llm: dict[str, Any]) -> JudgeRequest:
@@ -32,13 +33,14 @@ def make_judge_request(given: Mapping[str, Any], llm: dict[str, Any]) -> JudgeRe
     for kind, known in (("orders", ORDER_NAMES), ("weights", WEIGHTS)):
         if given[kind] not in known:
             raise UnknownName(kind, given[kind], known)
-    names = tuple(name.strip() for name in given["normalise"].split(",") if name.strip())
+    dress = Dress.of(tuple(name.strip() for name in given["normalise"].split(",") if name.strip()))
+    selecting = Selecting(rule=as_rule(given["rule"]), per_emotion=given["per_emotion"] or None, seed=given["seed"])
     return JudgeRequest(
         llm=make_llm_request(given["judge"], llm),
         sees="audio" if given["judge_audio"] else "transcript" if given["judge_transcript"] else "none",
-        selecting=Selecting(rule=as_rule(given["rule"]), per_emotion=given["per_emotion"] or None, seed=given["seed"]),
+        selecting=selecting,
         orders=given["orders"],
-        dress=Dress.of(names),
+        dress=dress,
         beside=given["with_and_without"],
         n_canaries=given["canaries"],
         weights=given["weights"],

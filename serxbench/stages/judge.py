@@ -52,13 +52,14 @@ def judge(run_list: Sequence[Run], request: JudgeRequest, out: Path, progress: P
     names = sorted({item.pair for item in plan.pairs.items})
     votes = None if request.votes is None else read_votes(request.votes, names)
     decoding = Decoding(max_new_tokens=request.max_new_tokens, seed=request.selecting.seed)
+    folder = JudgeFolder(out)
+    llm = open_llm(request.llm, decoding, lambda event: folder.note_timing(**event))
+    warnings = _warn(llm, plan, request)
+    manifest = _manifest(llm, plan, request)
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
     with runs.lock_folder(out):
-        folder = JudgeFolder(out)
-        llm = open_llm(request.llm, decoding, lambda event: folder.note_timing(**event))
-        warnings = _warn(llm, plan, request)
-        for warning in warnings:
-            progress.say(f"warning: {warning}")
-        folder.start(_manifest(llm, plan, request))
+        folder.start(manifest)
         judgments, canaries = _answers(folder, llm, plan, request, progress)
         numbers = _count(plan, request, (judgments, canaries), warnings, votes, llm)
         numbers = folder.write_numbers(numbers, [JUDGMENTS, CANARIES])

@@ -39,7 +39,9 @@ def test_the_schema_puts_evidence_before_the_verdict():
     assert SCHEMA["required"] == list(SCHEMA["properties"])
 
 
-PIECES = st.sampled_from(['{"verdict": "B"}', '"verdict": "B"', "{", "}", '"', "[[B]]", "B", "tie", "</think>", "\\", "\n"])
+PIECES = st.sampled_from(
+    ['{"verdict": "B"}', '"verdict": "B"', "{", "}", '"', "[[B]]", "B", "tie", "</think>", "\\", "\n"]
+)
 QUOTED = st.lists(PIECES, max_size=8).map(" ".join)
 
 
