@@ -36,6 +36,7 @@ _CARD_OPTIONAL = {
     "display_name": str,
     "citation": str,
     "base": str,
+    "teacher": str,
     "environment": dict,
     "hosted": bool,
     "settings": dict,
@@ -52,7 +53,8 @@ class ModelCard:
     repository: a hub id, or a folder; a relative folder is relative to the card's own file.
     revision: the pinned commit of the hub repository; None for a local folder, whose content hash stands for it.
     A card whose adapter has no weights says `none`.
-    base: the card of the model that this one is an adapter of. environment: what its own virtual environment holds, for
+    base: the card of the model that this one is an adapter of. teacher: the card of the model that wrote the rationales
+    it was trained on. environment: what its own virtual environment holds, for
     a model whose code cannot live in this process. hosted: the audio is sent to somebody else's machine.
     dtype: `auto` means bfloat16 on a GPU and float32 on a CPU. settings: what only its adapter understands.
     """
@@ -72,6 +74,7 @@ class ModelCard:
     display_name: str | None = None
     citation: str | None = None
     base: str | None = None
+    teacher: str | None = None
     environment: Mapping[str, Any] | None = None
     hosted: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -420,6 +420,18 @@ def test_the_judge_hears_what_it_may_hear(tmp_path: Path, small_corpus: Path, se
     assert all("u05.wav" in row["error"] for row in failed)
 
 
+def test_a_judge_of_the_family_of_a_system_or_of_its_teacher(tmp_path: Path):
+    runs = make_runs(tmp_path, [ours, theirs], n=8, models=("q2a-lora-sft-reasoning", "nano"))
+    with chat_judge(Planted().reply).running() as url:
+        asked = request(url, tmp_path / "c", model="openai:Qwen/Qwen3-32B", n_canaries=0)
+        said = judge(runs, asked, tmp_path / "out", Silent()).numbers["warnings"]
+        other = request(url, tmp_path / "c", model="openai:gemini-like", n_canaries=0)
+        assert not any("family" in each for each in judge(runs, other, tmp_path / "2", Silent()).numbers["warnings"])
+    assert sum("of the family qwen" in each for each in said) == 2
+    assert any("q2a-lora-sft-reasoning, system a" in each for each in said)
+    assert any("q2.5o, the teacher of system a" in each for each in said)
+
+
 def test_the_report_on_the_terminal(tmp_path: Path, serxbench: Serxbench):
     runs = make_runs(tmp_path, [ours, theirs], n=40)
     key = "sk-this-key-must-be-nowhere"
