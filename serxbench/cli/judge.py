@@ -41,12 +41,15 @@ from serxbench.cli._llm import llm_options
     callback=only_typed,
     help="Send audio or transcripts to a hosted judge although the licence of the corpus does not allow it.",
 )
+@options.option("--data-root", type=options.FOLDER, help="Where the corpus lies, if not where it lay during the runs.")
 @options.prompts
 @llm_options
 @options.option("--out", type=options.FOLDER, help="The folder.  [default: judgments/A_vs_B_JUDGE]")
 @options.as_json
 @options.quiet
-def command(runs: tuple[Path, ...], llm: dict[str, Any], as_json: bool, quiet: bool, **given: Any) -> int:
+def command(
+    runs: tuple[Path, ...], llm: dict[str, Any], data_root: Path | None, as_json: bool, quiet: bool, **given: Any
+) -> int:
     """Have a judge compare how two runs or more explain themselves, and report what the judge is worth.
 
     Repeating the command goes on where it stopped; no reply is paid for twice.
@@ -54,12 +57,12 @@ def command(runs: tuple[Path, ...], llm: dict[str, Any], as_json: bool, quiet: b
     from serxbench.cli import EXIT_FAILED_RECORDS
     from serxbench.cli._console import listen
     from serxbench.cli._judge_report import make_judge_request, print_judging
-    from serxbench.runs import Run
+    from serxbench.cli._scoring import open_scored
     from serxbench.stages.judge import judge
 
     progress = listen(quiet)
     request = make_judge_request(given, llm)
-    opened = [Run.open(path) for path in runs]
+    opened = [open_scored(path, data_root) for path in runs]
     out = given["out"] or Path("judgments") / _folder_name(opened, given["judge"])
     found = judge(opened, request, out, progress)
     print_judging(found, as_json)
