@@ -24,7 +24,7 @@ from serxbench.rationales.prose import STOPWORDS, Prose, Sentence, content_stems
 ContentEvidence = Literal["quote", "overlap", "report"]
 
 #: A transcript with so many content words has one in every honest paraphrase.
-LONG_TRANSCRIPT = 8
+LONG_TRANSCRIPT = 4
 _SHORT_TRANSCRIPT = 4
 
 #: What rationales say whatever was said: words for sound, for speaking, for reasoning and for feelings at large.

@@ -46,6 +46,11 @@ _OF_SOUND = word_set(
     """
 ) | {"even tone", "matter of fact", "matter of factly", "matter of factness"}
 
+#: Words for a mood that are as often said of a voice; the parser's list of ordinary words has more.
+_OF_PEOPLE = word_set(
+    "calm calmly calmness relaxed serene serenely peaceful peacefully placid solemn solemnly businesslike"
+)
+
 _VOICE = word_set(
     """
     voice voices tone tones pitch delivery pace tempo speech rhythm cadence intonation inflection inflections volume
@@ -67,6 +72,8 @@ _FEELING = word_set(
     spirits spirit mindset outlook temperament frame reaction
     """
 )
+_AMBIGUOUS = ORDINARY | _OF_SOUND | _OF_PEOPLE
+
 #: "a sense of X", "full of X": what follows is a feeling even if the word is ordinary.
 _FEELING_OF = re.compile(
     r"\b(?:sense|feelings?|state|mood|emotions?|hints?|notes?|touch|air|surge|wave|burst|display|expression|mixture|mix"
@@ -132,7 +139,7 @@ class LeakFinder:
             if stump == word or len(stump) < 4:
                 continue
             for base in (stump, stump + "e", stump.removesuffix("i") + "y"):
-                if base in self._vocabulary.labels and base not in ORDINARY and base not in _OF_SOUND:
+                if base in self._vocabulary.labels and base not in _AMBIGUOUS:
                     return base
         return None
 
@@ -142,7 +149,7 @@ def _counts(prose: Prose, sentence: Sentence, tokens: list[Token], mention: Ment
     if is_negated(before, after):
         return False
     of_sound = mention.word in _OF_SOUND
-    if not mention.ordinary and not of_sound:
+    if not (mention.ordinary or of_sound or mention.word in _OF_PEOPLE):
         return stem(mention.word) not in {stem(word) for word in prose.transcript}
     if stem(mention.word) in {stem(word) for word in prose.transcript}:
         return False

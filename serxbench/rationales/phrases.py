@@ -52,7 +52,7 @@ _PATTERNS: Mapping[Code, re.Pattern[str]] = {
 #: Openings that a sentence does as well without.
 _OPENING = re.compile(
     r"\s*[\"'“]?(?:(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|all right|great|got it|no problem"
-    r"|understood|yes|hello|hi|hmm|right)\b\s*[,.!:;–—-]+\s*)?(?:(?:here(?:'s| is| are)|below is|the following is)"
+    r"|understood|yes|hello|hi)\b\s*[,.!:;–—-]+\s*)?(?:(?:here(?:'s| is| are)|below is|the following is)"
     r" [^.:]{0,80}:\s*)?(?:(?:rationale|reason|reasoning|explanation|analysis|response|output|answer)\s*:\s*)?"
 )
 _QUESTION_TAIL = re.compile(
@@ -60,7 +60,10 @@ _QUESTION_TAIL = re.compile(
     r"|are|aren't|was|wasn't|would|wouldn't|could|couldn't|can|can't|should|shouldn't|have|has|right|no|yes|correct|agree)\b"
     r"[^,;]*\?"
 )
-_CLAUSE_BREAK = re.compile(r"[,;:]\s+|\s+[–—-]+\s+|\s(?=(?:and|so|but) (?:please |do |if |feel |let )?)")
+_CLAUSE_BREAK = re.compile(r"[,;:]\s+|\s+[–—-]+\s+")
+_LAST_CLAUSE = re.compile(r"[,;:]\s+|\s+[–—-]+\s+|\s(?=(?:and|so|but)\b)")
+#: A question without its mark. "What is striking is the pitch" is none.
+_ASKS = re.compile(r"\W*(?:what|how|why|where|who|which)(?: \w+)? (?:do|does|did|would|could|can|should|will|might)\b")
 _LEANS = re.compile(
     r"\W*(?:therefore|thus|hence|so|otherwise|because of (?:this|that)|for (?:this|that) reason|that is why)\b"
 )
@@ -88,8 +91,11 @@ def strip_phrases(text: str, transcript: str) -> Stripped:
     for sentence in prose.sentences:
         rest, cuts = _strip_sentence(sentence, prose)
         removed += cuts
-        if gone and rest and _LEANS.match(rest.lower()):
-            left[gone] = None
+        # What went just before, a sentence or the beginning of this one, must not be what the rest leans on.
+        whole = prose.text[sentence.start : sentence.end].strip()
+        went = cuts[-1].code if cuts and not whole.startswith(rest[:_SMALLEST_REST]) else gone
+        if went and rest and _LEANS.match(rest.lower()):
+            left[went] = None
         gone = cuts[-1].code if cuts and not rest else None
         kept.append(rest)
     return Stripped(text=" ".join(filter(None, kept)), removed=tuple(removed), left=tuple(left))
@@ -116,12 +122,12 @@ def _strip_sentence(sentence: Sentence, prose: Prose) -> tuple[str, list[Removed
 def _find(prose: Prose) -> tuple[Code, int, int] | None:
     """The first violation in a sentence: its code and where it stands. "Well" comes first, it costs the least."""
     lower = prose.lower
-    asks = lower.rstrip(" )\"'”").endswith("?") and not _asks_in_the_transcript(prose)
+    asks = (lower.rstrip(" )\"'”").endswith("?") and not _asks_in_the_transcript(prose)) or _ASKS.match(lower)
     for code, pattern in _PATTERNS.items():
         for match in pattern.finditer(lower):
             if not _is_transcripts(prose, lower[: match.start()], match[0]):
                 return ("question" if asks and code == "invitation" else code), match.start(), match.end()
-    return ("question", lower.rfind("?"), lower.rfind("?") + 1) if asks else None
+    return ("question", 0, len(lower)) if asks else None
 
 
 def _without_clause(rest: str, lower: str, code: Code, start: int, end: int) -> str:
@@ -132,13 +138,12 @@ def _without_clause(rest: str, lower: str, code: Code, start: int, end: int) -> 
             return rest[: tails[-1].start()].rstrip() + "."
         return ""
     breaks = list(_CLAUSE_BREAK.finditer(lower))
-    before = [match for match in breaks if match.end() <= start]
     after = [match for match in breaks if match.start() >= end]
-    if before and not after and _is_long_enough(rest[: before[-1].start()]):
-        return rest[: before[-1].start()].rstrip(" ,;:–—-") + "."
-    if not before and after and after[0][0].strip() and _is_long_enough(rest[after[0].end() :]):
-        return _capitalised(rest[after[0].end() :])
-    return ""
+    if not after:
+        before = [match.start() for match in _LAST_CLAUSE.finditer(lower) if match.end() <= start]
+        return rest[: before[-1]].rstrip(" ,;:–—-") + "." if before and _is_long_enough(rest[: before[-1]]) else ""
+    is_first = all(match.start() >= end for match in breaks)
+    return _capitalised(rest[after[0].end() :]) if is_first and _is_long_enough(rest[after[0].end() :]) else ""
 
 
 def _is_long_enough(text: str) -> bool:

@@ -122,6 +122,10 @@ class Examiner:
         if not text:
             return Examined(text="", reasons=("no_rationale",))
         stripped = strip_phrases(text, transcript)
+        if not stripped.text:
+            codes: set[str] = {removed.code for removed in stripped.removed}
+            reasons_left = tuple(reason for reason in REASONS if reason in codes)
+            return Examined(text="", reasons=reasons_left, removed=stripped.removed)
         before = self._check(text, emotion, transcript, cut=cut)
         after = self._check(stripped.text, emotion, transcript, cut=cut)
         reasons: dict[Reason, str] = dict.fromkeys(stripped.left, "")
@@ -147,9 +151,12 @@ class Examiner:
         else:
             for leak in self._finder.find(prose, emotion):
                 found[leak.kind] = ", ".join(filter(None, (found.get(leak.kind, ""), leak.words)))
-        if prose.transcript and content_evidence(prose) is None:
+        if language := foreign_language(prose):
+            found["language"] = language
+        # The words of evidence are English ones.
+        if language is None and prose.transcript and content_evidence(prose) is None:
             found["no_content_evidence"] = ""
-        if not acoustic_evidence(prose):
+        if language is None and not acoustic_evidence(prose):
             found["no_acoustic_evidence"] = ""
         n_words = count_words(text)
         if n_words < self.bounds.min_words:
@@ -160,6 +167,4 @@ class Examiner:
             found["repetition"] = ""
         if is_unfinished(text, cut=cut):
             found["unfinished"] = ""
-        if language := foreign_language(prose):
-            found["language"] = language
         return found
