@@ -190,7 +190,9 @@ def two_systems(scenario: Scenario, options: argparse.Namespace) -> str:
 def report(options: argparse.Namespace) -> Iterator[str]:
     yield f"{options.replicates} replicates, {options.items} answers, {options.sample} coded, 95 % intervals"
     yield ""
-    headings = "parser | score | error % | found % | width | covered | true F1 | as read | adjusted | parser part | whole"
+    headings = (
+        "parser | score | error % | found % | width | covered | true F1 | as read | adjusted | parser part | whole"
+    )
     yield f"| {headings} |"
     yield "|---" * 11 + "|"
     for scenario in SCENARIOS:

@@ -38,6 +38,22 @@ backend_option = options.option(
     help="What only this backend understands, see docs/backends.md; repeatable.",
 )
 
+upload_option = options.option(
+    "--i-have-the-right-to-upload",
+    "may_upload",
+    is_flag=True,
+    envvar=None,
+    callback=only_typed,
+    help="Send audio to a hosted model although the licence of the corpus does not allow it.",
+)
+remote_code_option = options.option(
+    "--trust-remote-code",
+    is_flag=True,
+    envvar=None,
+    callback=only_typed,
+    help="Let a model in an environment of its own run the code that comes with its weights.",
+)
+
 _OPTIONS = (
     options.model,
     options.mode,
@@ -77,21 +93,8 @@ _OPTIONS = (
         envvar=None,
         help="A control run: silence, other utterances' sound or the reference transcript in place of the sound.",
     ),
-    options.option(
-        "--i-have-the-right-to-upload",
-        "may_upload",
-        is_flag=True,
-        envvar=None,
-        callback=only_typed,
-        help="Send audio to a hosted model although the licence of the corpus does not allow it.",
-    ),
-    options.option(
-        "--trust-remote-code",
-        is_flag=True,
-        envvar=None,
-        callback=only_typed,
-        help="Let a model in an environment of its own run the code that comes with its weights.",
-    ),
+    upload_option,
+    remote_code_option,
     options.option(
         "--verify-batch",
         type=int,

@@ -119,6 +119,7 @@ class Asked:
 
     done: numbers of finished batches. silent: the model gets silence of each clip's length. transcripts: id → words
     that it gets in place of the sound; None in a run with sound. note: writes an event beside the run's timings.
+    prompts: id → the prompt of that utterance, where each is asked in words of its own; `prompt` then stands for all.
     """
 
     utterances: Sequence[Utterance]
@@ -129,6 +130,11 @@ class Asked:
     silent: bool = False
     transcripts: Mapping[str, str] | None = None
     note: Callable[[Mapping[str, Any]], None] = lambda event: None
+    prompts: Mapping[str, Prompt] | None = None
+
+    def prompt_of(self, id: str) -> Prompt:
+        """What is asked about the utterance `id`."""
+        return self.prompt if self.prompts is None else self.prompts[id]
 
 
 class Engine(Protocol):

@@ -39,11 +39,12 @@ class Loaded:
 
 
 def prepare_ahead(
-    adapter: Adapter, batches: Iterable[Sequence[Utterance]], prompt: Prompt, *, largest: int
+    adapter: Adapter, batches: Iterable[Sequence[Utterance]], prompt: Prompt | None, *, largest: int
 ) -> Generator[Loaded, None, None]:
     """The batches in order, at most BATCHES_AHEAD of them held. Every utterance names a file.
 
-    largest: utterances in the largest batch. Closing the iterator ends the threads.
+    prompt: None if not all of a batch are asked the same; only decoding is ahead then. largest: utterances in the
+    largest batch. Closing the iterator ends the threads.
     """
     members = [list(batch) for batch in batches]
     paths = (utterance.audio for batch in members for utterance in batch if utterance.audio is not None)
@@ -68,7 +69,7 @@ def _next(waiting: deque[Future[Loaded]]) -> Loaded:
     return replace(loaded, seconds_waited=time.perf_counter() - began)
 
 
-def _load(adapter: Any, batch: list[Utterance], stream: Iterator[Clip | AudioError], prompt: Prompt) -> Loaded:
+def _load(adapter: Any, batch: list[Utterance], stream: Iterator[Clip | AudioError], prompt: Prompt | None) -> Loaded:
     clips: dict[str, Clip] = {}
     unreadable: dict[str, str] = {}
     for utterance in batch:
@@ -78,7 +79,7 @@ def _load(adapter: Any, batch: list[Utterance], stream: Iterator[Clip | AudioErr
         else:
             clips[utterance.id] = clip
     loaded = Loaded(ids=tuple(utterance.id for utterance in batch), clips=clips, unreadable=unreadable)
-    if not clips or not getattr(adapter, "prepares_ahead", False):
+    if prompt is None or not clips or not getattr(adapter, "prepares_ahead", False):
         return loaded
     try:
         return replace(loaded, prepared=adapter.prepare(list(clips.values()), prompt))

@@ -39,7 +39,7 @@ def make_questions(asked: Asked, max_seconds: float, *, loglik: bool = False) ->
     paths = (path for _, utterance in members if (path := utterance.audio))
     with contextlib.closing(read_ahead(paths)) as clips:
         for (number, utterance), clip in zip(members, clips, strict=True):
-            question = replace(usual, number=number, id=utterance.id, text=asked.prompt.text)
+            question = replace(usual, number=number, id=utterance.id, text=asked.prompt_of(utterance.id).text)
             yield with_sound(question, clip, max_seconds, silent=asked.silent)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -62,7 +62,7 @@ class TransformersEngine:
         asked.note({"event": "loaded", "seconds": round(time.perf_counter() - began, 3)})
         prove_hearing(adapter, asked, self._starting.batch_size)
         request = (asked.prompt, asked.decoding)
-        yield from generate_batches(adapter, asked.utterances, asked.plan, asked.done, request)
+        yield from generate_batches(adapter, asked.utterances, asked.plan, asked.done, request, asked.prompts)
 
 
 def let_memory_grow() -> None:
@@ -89,12 +89,15 @@ def generate_batches(
     plan: Plan,
     done: frozenset[int],
     request: tuple[Prompt, Decoding],
+    prompts: Mapping[str, Prompt] | None = None,
 ) -> Iterator[Batch]:
     """The batches of the plan that are not in `done`, the longest clips first.
 
     What does not fit into memory shows at once then, and on a GPU the shorter batches live in the memory that the first
-    one took: in the other order each takes more than any before, which costs half of the time. Raises AdapterError if
-    the model raised on each of the first clips it was given: it would do so on all of them.
+    one took: in the other order each takes more than any before, which costs half of the time. prompts: id → prompt
+    where each utterance has its own; an adapter asks all clips of a call the same, so such a batch is computed in
+    parts, one a prompt. Raises AdapterError if the model raised on each of the first clips it was given: it would do so
+    on all of them.
     """
     if UNREADABLE in plan.batches and UNREADABLE not in done:
         failed = [failure(utterances[n].id, reason) for n, reason in plan.unreadable.items()]
@@ -103,9 +106,10 @@ def generate_batches(
     waiting = {number: plan.batches[number] for number in numbers}
     n_answered = n_raised = 0
     coming = ([utterances[n] for n in members] for members in waiting.values())
-    with contextlib.closing(prepare_ahead(adapter, coming, request[0], largest=_largest(plan))) as loaded:
+    shared = request[0] if prompts is None else None
+    with contextlib.closing(prepare_ahead(adapter, coming, shared, largest=_largest(plan))) as loaded:
         for number, members in zip(waiting, loaded, strict=True):
-            batch = _run_batch(adapter, number, members, request)
+            batch = _run_batch(adapter, number, members, request, prompts)
             n_answered += sum(response.stop != "error" for response in batch.responses)
             n_raised += len(batch.raised)
             if not n_answered and n_raised >= _BROKEN_AFTER:
@@ -119,13 +123,20 @@ def _largest(plan: Plan) -> int:
     return max((len(members) for members in plan.batches.values()), default=1)
 
 
-def _run_batch(adapter: Adapter, number: int, loaded: Loaded, request: tuple[Prompt, Decoding]) -> Batch:
+def _run_batch(
+    adapter: Adapter,
+    number: int,
+    loaded: Loaded,
+    request: tuple[Prompt, Decoding],
+    prompts: Mapping[str, Prompt] | None,
+) -> Batch:
     began = time.perf_counter()
     responses = {id: failure(id, reason) for id, reason in loaded.unreadable.items()}
     trouble = _Trouble()
-    ids, clips = list(loaded.clips), list(loaded.clips.values())
-    for response in _generate(adapter, ids, clips, request, trouble, loaded.prepared):
-        responses[response.id] = response
+    for prompt, ids in _by_prompt(list(loaded.clips), request[0], prompts):
+        clips = [loaded.clips[id] for id in ids]
+        for response in _generate(adapter, ids, clips, (prompt, request[1]), trouble, loaded.prepared):
+            responses[response.id] = response
     return Batch(
         number=number,
         responses=[responses[id] for id in loaded.ids],
@@ -134,6 +145,16 @@ def _run_batch(adapter: Adapter, number: int, loaded: Loaded, request: tuple[Pro
         raised=tuple(trouble.raised),
         halved=tuple(trouble.halved),
     )
+
+
+def _by_prompt(
+    ids: Sequence[str], usual: Prompt, prompts: Mapping[str, Prompt] | None
+) -> Iterator[tuple[Prompt, list[str]]]:
+    """Each prompt with the ids that are asked it."""
+    by_prompt: dict[Prompt, list[str]] = {}
+    for id in ids:
+        by_prompt.setdefault(usual if prompts is None else prompts[id], []).append(id)
+    yield from by_prompt.items()
 
 
 @dataclass

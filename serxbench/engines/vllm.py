@@ -161,9 +161,10 @@ class _Stream:
         # The response's fields now and not the clip later: an open request holds its sound only once, in vLLM.
         known = describe_clip(clip, renderer.max_seconds)
         sound = clip.waveform[: int(renderer.max_seconds * SAMPLE_RATE)]
-        tokens = renderer.tokens(len(sound), self._asked.prompt)
+        prompt = self._asked.prompt_of(utterance.id)
+        tokens = renderer.tokens(len(sound), prompt)
         request = _Open(number, utterance.id, tokens, known)
-        return self._hand_over(request, renderer.placeholder_tokens(self._asked.prompt), sound)
+        return self._hand_over(request, renderer.placeholder_tokens(prompt), sound)
 
     def _admit_words(self, number: int, utterance: Utterance) -> Response | None:
         transcript = (self._asked.transcripts or {}).get(utterance.id)

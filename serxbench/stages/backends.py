@@ -29,6 +29,7 @@ class RespondRequest:
     device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send audio of a
     corpus whose licence does not give it. control: what the model gets in place of the sound. trust_remote_code: code
     that comes with the weights may run, in the model's own environment. cards: folders where a card's base may lie.
+    prompts: id → prompt, where each utterance is asked in words of its own and `prompt` is what they have in common.
     ray, workers, gpus_per_worker: how many replicas of the model, and where; see serxbench.engines._ray.
     """
 
@@ -50,6 +51,7 @@ class RespondRequest:
     ray: str | None = None
     workers: int = 1
     gpus_per_worker: float | None = None
+    prompts: Mapping[str, Prompt] | None = None
 
 
 def utterances_asked(request: RespondRequest) -> Sequence[Utterance]:

@@ -129,6 +129,7 @@ def _ask(
         silent=request.control == "silence",
         transcripts=transcripts_of(request),
         note=note,
+        prompts=request.prompts,
     )
 
 
