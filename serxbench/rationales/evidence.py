@@ -46,7 +46,7 @@ BOILERPLATE = word_set(
     effect way nature part kind rising falling flat rough smooth harsh sharp tense calm
     """
 )
-_BOILERPLATE_STEMS = frozenset(map(stem, BOILERPLATE))
+BOILERPLATE_STEMS = frozenset(map(stem, BOILERPLATE))
 
 _SPEAKS_OF_WORDS = compiled("words")
 #: What introduces the content of reported speech.
@@ -73,7 +73,7 @@ def content_evidence(prose: Prose) -> ContentEvidence | None:
         words = [token.text for token in sentence.tokens]
         of_words = _SPEAKS_OF_WORDS.search(sentence.lower) is not None
         here = content_stems(words) & wanted
-        here = here if of_words else here - _BOILERPLATE_STEMS
+        here = here if of_words else here - BOILERPLATE_STEMS
         if here and (of_words or len(wanted) <= _SHORT_TRANSCRIPT):
             return "overlap"
         shared |= here
@@ -119,4 +119,4 @@ def _reports(sentence: Sentence) -> bool:
 
 
 def _is_content(word: str) -> bool:
-    return word not in STOPWORDS and stem(word) not in _BOILERPLATE_STEMS
+    return word not in STOPWORDS and stem(word) not in BOILERPLATE_STEMS

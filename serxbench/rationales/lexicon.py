@@ -20,6 +20,11 @@ def patterns(name: str) -> str:
     return _lists()[name]
 
 
+def has_list(name: str) -> bool:
+    """Whether there is such a list."""
+    return name in _lists()
+
+
 def compiled(*names: str) -> re.Pattern[str]:
     """What matches any pattern of these lists at word boundaries."""
     return re.compile(rf"\b(?:{'|'.join(map(patterns, names))})(?!\w)")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 from serxbench.audio import Clip, read_ahead
 from serxbench.corpora import Corpus, normalise_split, open_corpus
-from serxbench.errors import RunError, UsageError
-from serxbench.llm._cache import usual_cache
+from serxbench.errors import UsageError
 from serxbench.progress import Progress
 from serxbench.records import Utterance
+from serxbench.stages._clip_cache import ClipCache
 
 _TRAINING = "train"
 
@@ -41,7 +39,7 @@ def evaluation_splits(corpus: Corpus) -> tuple[str, ...]:
     )
 
 
-def find_contaminated(corpus: Corpus, progress: Progress, cache: Path | None = None) -> dict[str, str]:
+def find_contaminated(corpus: Corpus, progress: Progress) -> dict[str, str]:
     """id → why that utterance of a training split must not be trained on: an evaluation split has its id or its sound.
 
     Sound is compared by the hash of the decoded samples, kept in a cache under path, size and time of change.
@@ -51,9 +49,9 @@ def find_contaminated(corpus: Corpus, progress: Progress, cache: Path | None = N
     held_out = {utterance.id: name for name, part in evaluated for utterance in part}
     found = {u.id: f"the {held_out[u.id]} has this id too" for u in corpus.utterances if u.id in held_out}
     others = [utterance for _, part in evaluated for utterance in part]
-    with closing(_Hashes(cache or usual_cache().with_name("audio.sqlite"))) as hashes:
-        of_others = hashes.find(others, "hashing what is evaluated on", progress)
-        of_these = hashes.find(corpus.utterances, "hashing what is trained on", progress)
+    with closing(ClipCache("sha256 of the samples")) as cache:
+        of_others = _hash(others, cache, "hashing what is evaluated on", progress)
+        of_these = _hash(corpus.utterances, cache, "hashing what is trained on", progress)
     if n_unknown := len(others) - len(of_others):
         progress.say(f"{corpus.info.name}: {n_unknown} of {len(others)} evaluation clips cannot be read or compared")
     by_hash = {digest: id for id, digest in of_others.items()}
@@ -76,51 +74,21 @@ def _evaluated(corpus: Corpus) -> list[tuple[str, tuple[Utterance, ...]]]:
     return [(f"split '{name}'", part.utterances) for name, part in opened]
 
 
-class _Hashes:
-    """The hashes of decoded clips, in a file that several processes may use."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS hashes (key TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"
-            )
-        except (sqlite3.Error, OSError) as error:
-            raise RunError(f"{path}: is no usable cache of audio hashes ({error}); delete it") from error
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._connection.close()
-
-    def find(self, utterances: Sequence[Utterance], task: str, progress: Progress) -> dict[str, str]:
-        """id → hash of each utterance whose clip can be read."""
-        keys = {u.id: key for u in utterances if u.audio is not None and (key := _key(u.audio))}
-        known = {id: digest for id, key in keys.items() if (digest := self._known(key))}
-        waiting = [u for u in utterances if u.id in keys and u.id not in known]
-        if not waiting:
-            return known
-        progress.start(task, total=len(keys), done=len(known))
-        try:
-            with closing(read_ahead(u.audio for u in waiting if u.audio)) as clips:
-                for utterance, clip in zip(waiting, clips, strict=True):
-                    if isinstance(clip, Clip):
-                        known[utterance.id] = clip.sha256()
-                        row = (keys[utterance.id], known[utterance.id])
-                        self._connection.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?)", row)
-                    progress.advance(1, 0 if isinstance(clip, Clip) else 1)
-        finally:
-            progress.finish()
+def _hash(utterances: Sequence[Utterance], cache: ClipCache, task: str, progress: Progress) -> dict[str, str]:
+    """id → hash of the decoded samples of each utterance whose clip can be read."""
+    paths = {u.id: u.audio for u in utterances if u.audio is not None}
+    known: dict[str, str] = {id: digest for id, path in paths.items() if (digest := cache.find(path))}
+    waiting = [id for id in paths if id not in known]
+    if not waiting:
         return known
-
-    def _known(self, key: str) -> str | None:
-        row = self._connection.execute("SELECT sha256 FROM hashes WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
-
-def _key(path: Path) -> str | None:
+    progress.start(task, total=len(paths), done=len(known))
     try:
-        state = path.stat()
-    except OSError:
-        return None
-    return f"{path.absolute()}\0{state.st_size}\0{state.st_mtime_ns}"
+        with closing(read_ahead(paths[id] for id in waiting)) as clips:
+            for id, clip in zip(waiting, clips, strict=True):
+                if isinstance(clip, Clip):
+                    known[id] = clip.sha256()
+                    cache.keep(paths[id], known[id])
+                progress.advance(1, 0 if isinstance(clip, Clip) else 1)
+    finally:
+        progress.finish()
+    return known
