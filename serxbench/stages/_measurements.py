@@ -25,7 +25,7 @@ from serxbench.records import Utterance
 from serxbench.stages._clip_cache import ClipCache
 
 #: Raised by one when a number can come out otherwise.
-_VERSION = 1
+_VERSION = 2
 
 _STEP = 0.01
 _FLOOR, _CEILING = 60.0, 700.0
@@ -90,18 +90,18 @@ def _of_pitch(sound: Any) -> dict[str, float]:
         voiced = _voiced(sound, _FLOOR, _CEILING)
         if len(voiced) < _FEWEST_VOICED:
             return {}
-        first, third = np.quantile(voiced, [0.25, 0.75])
-        voiced = _voiced(sound, 0.75 * float(first), 2.5 * float(third))
+        first, third = _quantiles(voiced, [0.25, 0.75])
+        voiced = _voiced(sound, 0.75 * first, 2.5 * third)
     except _praat().PraatError:  # too short a clip for the floor
         return {}
     if len(voiced) < _FEWEST_VOICED:
         return {}
     semitones = 12 * np.log2(voiced)
-    low, high = np.quantile(semitones, [0.1, 0.9])
+    low, high = _quantiles(semitones, [0.1, 0.9])
     end = max(1, round(_END_SHARE * len(semitones)))
     return {
         "pitch": float(np.median(semitones)),
-        "pitch_range": float(high - low),
+        "pitch_range": high - low,
         "pitch_end": float(np.median(semitones[-end:]) - np.median(semitones[:-end])),
     }
 
@@ -110,6 +110,12 @@ def _voiced(sound: Any, floor: float, ceiling: float) -> NDArray[np.float64]:
     """F0 in Hz of the voiced frames."""
     values = sound.to_pitch(time_step=_STEP, pitch_floor=floor, pitch_ceiling=ceiling).selected_array["frequency"]
     return np.asarray(values[values > 0], dtype=np.float64)
+
+
+def _quantiles(values: NDArray[np.float64], shares: list[float]) -> list[float]:
+    """Quantiles by Praat's own rule."""
+    found: list[float] = np.quantile(values, shares, method="hazen").tolist()
+    return found
 
 
 def _of_intensity(sound: Any) -> dict[str, float]:
