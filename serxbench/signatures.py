@@ -73,7 +73,8 @@ def differing_parts(signature: Mapping[str, str], reference: Mapping[str, str]) 
 def _backend(engine: Mapping[str, Any]) -> str:
     versions = engine.get("versions", {})
     computing = [f"{name}-{versions[name]}" for name in ("vllm", "transformers", "torch") if name in versions]
-    served = [str(engine[key]) for key in ("model", "server", "decode", "thinking_budget") if engine.get(key)]
+    told = ("model", "server", "decode", "thinking_budget", "attention", "cache")
+    served = [str(engine[key]) for key in told if engine.get(key)]
     return "+".join(
         [*([] if engine["backend"] == "transformers" and computing else [engine["backend"]]), *served, *computing]
     )

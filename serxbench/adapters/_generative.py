@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from serxbench.adapters._quiet import hush_transformers
+from serxbench.adapters._tuning import Cache, Tuning, remember_features, set_attention
 from serxbench.audio import SAMPLE_RATE, Clip
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response
@@ -60,6 +61,7 @@ class Generative:
         self._detokenizer = copy.deepcopy(tokenizer)
         self._end_tokens = find_end_tokens(model, tokenizer)
         self._pad_token: int = self._end_tokens[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._cache: Cache = "dynamic"
         # Whatever generate() is not told it takes from here, so the checkpoint's own settings must not stay.
         model.generation_config = self._generation_config(Decoding())
 
@@ -77,6 +79,13 @@ class Generative:
     def batches(self, waveforms: Sequence[NDArray[np.float32]]) -> list[list[int]]:
         """Which waveforms go through the model together, by position. All of them, unless a family says otherwise."""
         return [list(range(len(waveforms)))]
+
+    def tune(self, tuning: Tuning) -> None:
+        """Has the model compute in another way than the usual. Raises AdapterError if it cannot."""
+        if tuning.attention != Tuning.attention:
+            set_attention(self._model, tuning.attention)
+        self._cache = tuning.cache
+        remember_features(self._processor, tuning)
 
     def prepare(self, clips: Sequence[Clip], prompt: Prompt) -> Prepared:
         """What `generate` needs of these clips: cut, turned into features, tokenised. Raises as build_inputs does."""
@@ -178,7 +187,7 @@ class Generative:
 
         inputs = self._on_device(inputs)
         with torch.inference_mode():
-            tokens = self._model.generate(**inputs, generation_config=self._generation_config(decoding))
+            tokens = self._model.generate(**inputs, generation_config=self._cached_config(decoding))
         # Decoder-only with left padding: every row's answer begins where the padded prompt ends. A prompt given as
         # embeddings is not returned.
         start = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
@@ -198,6 +207,12 @@ class Generative:
         """The inputs where the model is."""
         ready = self._ready_to_move(inputs)
         return {name: value.to(self._model.device, non_blocking=True) for name, value in ready.items()}
+
+    def _cached_config(self, decoding: Decoding) -> Any:
+        config = self._generation_config(decoding)
+        if self._cache == "static":
+            config.cache_implementation = "static"
+        return config
 
     def _generation_config(self, decoding: Decoding) -> Any:
         return complete_generation_config(decoding, self._end_tokens, self._pad_token)

@@ -16,11 +16,13 @@ from importlib.metadata import version
 from typing import Any
 
 from serxbench.adapters import Adapter
+from serxbench.adapters._tuning import Tuning, check_tuning
 from serxbench.audio import Clip
 from serxbench.engines import UNREADABLE, Asked, Batch, Plan, Starting, failure, plan_batches
 from serxbench.engines._ahead import Loaded, prepare_ahead
 from serxbench.engines._hearing import prove_hearing
-from serxbench.errors import AdapterError
+from serxbench.engines._transformers_options import read_options
+from serxbench.errors import AdapterError, UsageError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 
 #: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
@@ -37,15 +39,17 @@ class TransformersEngine:
 
     def __init__(self, starting: Starting) -> None:
         self._starting = starting
+        self._options = read_options(starting.options)
 
     def describe(self) -> dict[str, Any]:
-        """Device, number format, batch size and the packages that compute."""
+        """Device, number format, batch size, what is not as usual, and the packages that compute."""
         loading = self._starting.loading
         return {
             "backend": "transformers",
             "dtype": loading.dtype,
             "device": _device_name(loading.device),
             "batch_size": self._starting.batch_size,
+            **self._options.describe(),
             "versions": {name: version(name) for name in ("torch", "transformers", "soundfile", "soxr")},
         }
 
@@ -55,10 +59,15 @@ class TransformersEngine:
 
     def answer(self, asked: Asked) -> Iterator[Batch]:
         """Loads the model, has it prove that it hears, and generates."""
+        tuning = self._options.tuning()
+        if tuning is not None:
+            check_tuning(tuning)
         began = time.perf_counter()
         if self._starting.loading.device.startswith("cuda"):
             let_memory_grow()
         adapter = self._starting.load()
+        if tuning is not None:
+            self._tune(adapter, tuning)
         asked.note({"event": "loaded", "seconds": round(time.perf_counter() - began, 3)})
         prove_hearing(adapter, asked, self._starting.batch_size)
         request = (asked.prompt, asked.decoding)
@@ -73,6 +82,14 @@ def let_memory_grow() -> None:
     """
     if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
         os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+
+    def _tune(self, adapter: Any, tuning: Tuning) -> None:
+        if not hasattr(adapter, "tune"):
+            raise UsageError(
+                f"'{self._starting.name}' has no choice of attention, cache or feature_cache; "
+                "leave those options of the backend transformers out"
+            )
+        adapter.tune(tuning)
 
 
 def _device_name(device: str) -> str:

@@ -65,6 +65,8 @@ class SilentAdapter:
         self.max_seconds = adapter.max_seconds
         self.min_seconds = adapter.min_seconds
         self.prepares_ahead = getattr(adapter, "prepares_ahead", False)
+        if hasattr(adapter, "tune"):
+            self.tune = adapter.tune
 
     def prepare(self, clips: Sequence[Clip], prompt: Prompt) -> Any:
         """What the model's adapter makes of silence."""
@@ -98,6 +100,8 @@ class ReadingAdapter:
                 "--control transcript: this model takes no question without audio; run a text model on the transcripts"
             )
         self._read = read
+        if hasattr(adapter, "tune"):
+            self.tune = adapter.tune
         self._transcripts = transcripts
         self.max_seconds = float("inf")
         self.min_seconds = 0.0
