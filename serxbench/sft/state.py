@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from serxbench.errors import RunError
+from serxbench.sft.folders import write_folder
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -60,7 +60,7 @@ class Checkpoints:
             (folder / STATE).write_text(json.dumps(dataclasses.asdict(state)), encoding="utf-8")
 
         name = f"step-{state.step:08}"
-        self._write(name, write)
+        write_folder(self._folder / name, write)
         kept = {name, f"best-{state.best[0]:08}" if state.best else ""}
         for path in self._folder.iterdir():
             if path.name not in kept:
@@ -68,7 +68,7 @@ class Checkpoints:
 
     def save_best(self, step: int, trainable: Mapping[str, Any]) -> None:
         """Writes the weights of the step that is the best so far."""
-        self._write(f"best-{step:08}", lambda folder: save_file(_plain(trainable), folder / WEIGHTS))
+        write_folder(self._folder / f"best-{step:08}", lambda folder: save_file(_plain(trainable), folder / WEIGHTS))
 
     def latest(self) -> State | None:
         """The state of the latest checkpoint, None if there is none. Raises RunError."""
@@ -95,20 +95,6 @@ class Checkpoints:
 
     def _latest(self) -> Path | None:
         return max(self._folder.glob("step-*[0-9]"), default=None)
-
-    def _write(self, name: str, write: Callable[[Path], None]) -> None:
-        unfinished = self._folder / f".{name}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        write(unfinished)
-        for path in (*unfinished.iterdir(), unfinished):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        shutil.rmtree(self._folder / name, ignore_errors=True)
-        unfinished.replace(self._folder / name)
 
 
 def _plain(trainable: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,25 +102,6 @@ class Trainee:
         self.device, self.dtype = model.device, model.dtype
         # The next step is built while this one computes; a tokenizer is no two threads' at a time.
         self._building = threading.Lock()
-
-    @property
-    def max_seconds(self) -> float:
-        """Longest clip that the model hears whole."""
-        return float(self._adapter.max_seconds)
-
-    @property
-    def min_seconds(self) -> float:
-        """Shortest clip that the model hears."""
-        return float(self._adapter.min_seconds)
-
-    def count_tokens(self, sample: Sample, variant: Variant) -> int:
-        """The length of the sample in tokens, at the slowest speed it may be played at."""
-        slowest = round(sample.n_samples / min(self.settings.speeds))
-        tokenizer = self._adapter._processor.tokenizer
-        rendered = self._adapter.render(_prompt_of(sample)) + sample.target(variant) + self._end
-        n_text = len(tokenizer(rendered, add_special_tokens=False).input_ids)
-        # The rendered text has one token in the place of the sound.
-        return n_text - 1 + int(self._adapter.count_audio_tokens(slowest))
 
     def build(self, samples: Sequence[Sample], variant: Variant, epoch: int | None = None) -> Batch:
         """The samples as one batch, padded on the right. epoch: of which the speeds are drawn; None: as recorded.
@@ -236,7 +218,9 @@ def _add_lora(model: Any, modules: str, settings: Settings) -> Any:
         target_modules=modules,
         task_type="CAUSAL_LM",
     )
-    peft = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that it has given up
+        peft = get_peft_model(model, config)
     if not any("lm_head.lora_A" in name for name, _ in model.named_parameters()):
         raise AdapterError("the model has no output layer named lm_head that a LoRA could go on")
     return peft
