@@ -29,13 +29,11 @@ def main() -> None:
     out = Path(sys.argv[2])
     torchaudio = ModuleType("torchaudio")
     torchaudio.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
-    torchaudio.load = lambda path: (torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None], 16_000)  # type: ignore[attr-defined]
+    torchaudio.load = lambda path: (torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None], 16_000)
     sys.modules["torchaudio"] = torchaudio
-    from llamafactory.data.converter import align_dataset  # noqa: F401 - that it imports
+    import yaml
     from llamafactory.data.converter import get_dataset_converter
     from llamafactory.data.parser import get_dataset_list
-
-    import yaml
 
     n_failed = 0
     for path in sorted(out.glob("*.yaml")):

@@ -56,7 +56,7 @@ def save_model(model: Any, folder: Path, end_tokens: Sequence[int], pad_token: i
     model.save_pretrained(folder)
 
 
-def qwen2_audio(folder: Path, seed: int = 0) -> Path:
+def qwen2_audio(folder: Path, seed: int = 0, chunk_seconds: int = 2) -> Path:
     """A Qwen2-Audio checkpoint in `folder` whose own generation settings sample and penalise repetition."""
     import torch
     from transformers import (
@@ -67,7 +67,7 @@ def qwen2_audio(folder: Path, seed: int = 0) -> Path:
     )
 
     tokenizer = byte_tokenizer()
-    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=2)
+    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=chunk_seconds)
     processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=CHAT_TEMPLATE)
     config = Qwen2AudioConfig(
         audio_config={
@@ -76,7 +76,7 @@ def qwen2_audio(folder: Path, seed: int = 0) -> Path:
             "encoder_attention_heads": 2,
             "encoder_ffn_dim": 64,
             "num_mel_bins": 16,
-            "max_source_positions": 100,
+            "max_source_positions": 50 * chunk_seconds,
         },
         text_config={
             "model_type": "qwen2",

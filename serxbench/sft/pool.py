@@ -17,7 +17,7 @@ import numpy as np
 
 from serxbench.audio import SAMPLE_RATE, Clip, read_ahead
 from serxbench.catalog import load_prompt
-from serxbench.corpora import Corpus, find_corpus, normalise_split, open_corpus, plurality
+from serxbench.corpora import Corpus, hash_utterances, normalise_split, open_corpus, plurality
 from serxbench.emotions import EMOTIONS
 from serxbench.errors import AudioError, CorpusError, UsageError
 from serxbench.hashing import hash_file
@@ -27,6 +27,8 @@ from serxbench.sft.limits import Limits
 from serxbench.sft.recipe import Recipe, Source
 from serxbench.sft.samples import Part, Sample, draw
 from serxbench.sft.targets import Rationale, Variant, is_taggable, read_rationales
+
+_Candidate = tuple[Corpus, Utterance, Sample]
 
 #: The folder of a corpus on this machine, by what `--data` would say; None for one that needs none.
 RootOf = Callable[[str], Path | None]
@@ -50,6 +52,7 @@ class Opened:
                 {
                     **_describe(corpus),
                     "classes": list(source.labels),
+                    "whole": source.whole,
                     "rationales": hash_file(source.rationales) if source.rationales else None,
                 }
                 for source, corpus, _ in self.sources
@@ -118,7 +121,9 @@ def open_recipe(recipe: Recipe, variants: Sequence[Variant], root_of: RootOf) ->
             )
         rationales = read_rationales(source.rationales) if source.rationales else None
         sources.append((source, corpus, rationales))
-    held_out = [open_corpus(data, root_of(data)) for data in _evaluation_data(recipe, [c for _, c, _ in sources])]
+    divided = [corpus for source, corpus, _ in sources if not source.whole]
+    held_out = [open_corpus(data, root_of(data)) for data in _evaluation_data(recipe, divided)]
+    held_out += [rows for corpus in divided if corpus.info.takes_path and (rows := _evaluation_rows(corpus))]
     return Opened(recipe=recipe, sources=tuple(sources), held_out=tuple(held_out), variants=tuple(variants))
 
 
@@ -130,37 +135,52 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
 def is_evaluation_split(split: str | None) -> bool:
     """Whether a split is one that models are validated or tested on, by its name.
 
-    >>> [is_evaluation_split(split) for split in ("Test1", "dev", "train", None)]
-    [True, True, False, False]
+    >>> [is_evaluation_split(split) for split in ("Test1", "dev", "fold2-test", "train", None)]
+    [True, True, True, False, False]
     """
-    plain = normalise_split(split or "")
+    plain = normalise_split((split or "").rpartition("-")[2])
     return plain == "development" or plain.startswith("test")
 
 
+def key_of(corpus: Corpus) -> str:
+    """What a corpus is called in a sample's id: its name, and of a file of one's own the file's."""
+    return Path(corpus.data.partition(":")[2].partition("#")[0]).stem if corpus.info.takes_path else corpus.info.name
+
+
 def _evaluation_data(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
-    """What is held out: every evaluation split of the recipe's own corpora, then what it names."""
+    """What is held out: the evaluation splits beside the recipe's own (`fold2-test` beside `fold2-train`), then what it
+    names.
+    """
     own = [
-        f"{name}:{split}"
-        for name in dict.fromkeys(corpus.info.name for corpus in corpora)
-        for split in find_corpus(name).INFO.splits
-        if is_evaluation_split(split)
+        f"{corpus.info.name}:{split}"
+        for corpus in corpora
+        for split in corpus.info.splits
+        if is_evaluation_split(split) and split.rpartition("-")[0] == (corpus.split or "").rpartition("-")[0]
     ]
     return list(dict.fromkeys([*own, *recipe.held_out]))
+
+
+def _evaluation_rows(corpus: Corpus) -> Corpus | None:
+    """The rows of a whole file that belong to an evaluation split, None if there are none."""
+    whole = open_corpus(corpus.data.partition("#")[0], corpus.root)
+    rows = tuple(utterance for utterance in whole.utterances if is_evaluation_split(utterance.split))
+    return replace(whole, utterances=rows, revision=hash_utterances(rows)) if rows else None
 
 
 def build_pool(opened: Opened, limits: Limits, progress: Progress) -> Pool:
     """The samples, each clip heard once. Raises CorpusError if none is left, or the rationales are of other labels."""
     recipe, settings = opened.recipe, opened.recipe.settings
-    left_out: dict[str, Counter[str]] = {corpus.info.name: Counter() for _, corpus, _ in opened.sources}
+    left_out: dict[str, Counter[str]] = {key_of(corpus): Counter() for _, corpus, _ in opened.sources}
     ids = {(corpus.info.name, utterance.id) for corpus in opened.held_out for utterance in corpus.utterances}
-    found = [
-        (corpus, utterance, sample)
-        for source, corpus, rationales in opened.sources
-        for utterance, sample in _candidates(recipe, source, corpus, rationales, ids, left_out[corpus.info.name])
-    ]
-    found.sort(key=lambda each: each[2].id)
+    found: dict[str, _Candidate] = {}
+    for source, corpus, rationales in opened.sources:
+        reasons = left_out[key_of(corpus)]
+        for utterance, sample in _candidates(recipe, source, corpus, rationales, ids, reasons):
+            if found.setdefault(sample.id, (corpus, utterance, sample))[2] is not sample:
+                reasons["same_id"] += 1
     order = np.random.RandomState(settings.seed).permutation(len(found))
-    shuffled = [found[n] for n in order]
+    names = sorted(found)
+    shuffled = [found[names[n]] for n in order]
     hashes = _hash_clips([u for corpus in opened.held_out for u in corpus.utterances if u.audio], progress)
     heard = _hear(shuffled, (limits, opened.variants, settings.max_tokens, hashes), left_out, progress)
     taken = []
@@ -171,7 +191,7 @@ def build_pool(opened: Opened, limits: Limits, progress: Progress) -> Pool:
         if len(taken) == settings.max_samples:
             break
     progress.finish()
-    speakers = [f"{corpus.info.name}/{u.speaker}" if u.speaker else None for corpus, u, _ in taken]
+    speakers = [f"{key_of(corpus)}/{u.speaker}" if u.speaker else None for corpus, u, _ in taken]
     return Pool(
         samples=_divide([sample for _, _, sample in taken], speakers, recipe),
         left_out=left_out,
@@ -195,6 +215,8 @@ def _candidates(
         emotion = utterance.consensus or plurality(vote.primary for vote in utterance.votes)
         if (corpus.info.name, utterance.id) in held_out:
             left_out["held_out_id"] += 1
+        elif not source.whole and is_evaluation_split(utterance.split):
+            left_out["evaluation_split"] += 1
         elif utterance.audio is None:
             left_out["no_audio"] += 1
         elif not utterance.transcript:
@@ -235,7 +257,7 @@ def _sample(
     prompts: Sequence[Prompt],
 ) -> Sample:
     """The sample before its clip was heard. Its prompt is drawn by its id, whatever else is in the pool."""
-    id = f"{corpus.info.name}/{utterance.id}"
+    id = f"{key_of(corpus)}/{utterance.id}"
     prompt = prompts[int(draw(tuple(range(len(prompts))), "prompt", recipe.settings.seed, id))]
     assert utterance.transcript is not None
     return Sample(
@@ -264,9 +286,6 @@ def _hash_clips(utterances: Sequence[Utterance], progress: Progress) -> set[str]
     return hashes
 
 
-_Candidate = tuple[Corpus, Utterance, Sample]
-
-
 def _hear(
     candidates: Sequence[_Candidate],
     wanted: tuple[Limits, Sequence[Variant], int, set[str]],
@@ -278,7 +297,7 @@ def _hear(
     seen: set[str] = set()
     clips = read_ahead(Path(sample.audio) for _, _, sample in candidates)
     for (corpus, utterance, sample), clip in zip(candidates, clips, strict=True):
-        reasons = left_out[corpus.info.name]
+        reasons = left_out[key_of(corpus)]
         if isinstance(clip, AudioError):
             reasons["unreadable"] += 1
             progress.say(f"{sample.id}: {clip}")

@@ -8,6 +8,7 @@
       - data: msp-podcast:train        # as --data takes it; its folder comes from --data-root or serxbench.toml
         rationales: rationales/msp-podcast.jsonl    # relative to this file; absent: only without-reason
         labels: [Angry, Sad]           # only these classes; all if absent
+        whole: true                    # its test and development items too, for none of it will ever be tested on
     models: {with-reason: my-model}    # the names of the trained models; NAME-VARIANT if absent
     settings: {epochs: 2}              # of Settings, where another value than its default is wanted
 
@@ -77,11 +78,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One corpus of the pool. data: as `--data` takes it. labels: the classes that are taken."""
+    """One corpus of the pool. data: as `--data` takes it. labels: the classes that are taken. whole: with its test and
+    development items, for a corpus without official splits that nothing will be tested on.
+    """
 
     data: str
     rationales: Path | None = None
     labels: tuple[str, ...] = EMOTIONS
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +203,9 @@ def _base(base: str, path: Path) -> str:
 
 
 def _source(row: Any, path: Path) -> Source:
-    fields = _mapping(row, ("data",), ("data", "rationales", "labels"), f"{path}: corpora")
+    fields = _mapping(row, ("data",), ("data", "rationales", "labels", "whole"), f"{path}: corpora")
+    if not isinstance(fields.get("whole", False), bool):
+        raise DefinitionError(f"{path}: 'whole' must be true or false; found {fields['whole']!r}")
     labels = tuple(_texts(fields, "labels", path)) or EMOTIONS
     if unknown := [label for label in labels if label not in EMOTIONS]:
         raise DefinitionError(f"{path}: {UnknownName('class', unknown[0], EMOTIONS)}")
@@ -207,7 +213,7 @@ def _source(row: Any, path: Path) -> Source:
     if rationales is not None and not isinstance(rationales, str):
         raise DefinitionError(f"{path}: 'rationales' must be a path; found {rationales!r}")
     file = path.parent / Path(rationales).expanduser() if rationales else None
-    return Source(data=_text(fields, "data", path), rationales=file, labels=labels)
+    return Source(data=_text(fields, "data", path), rationales=file, labels=labels, whole=fields.get("whole", False))
 
 
 def _models(given: Any, path: Path) -> dict[str, str]:

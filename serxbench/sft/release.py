@@ -86,7 +86,7 @@ def _prose(made: Made) -> str:
     left_out = sum(n for reasons in samples["left_out"].values() for n in reasons.values())
     base, n_clips = facts["base"], samples["n_held_out_clips"]
     lines = [
-        f"`{base['name']}` fine-tuned by serxbench {__version__}, variant {facts['variant']}.\n",
+        f"`{base['name']}` fine-tuned by serxbench {__version__}, variant {facts['variant']}.",
         f"- The answers it was trained on: `{_VARIANTS[facts['variant']]}`.",
         f"- Base: {base['name']}, revision {base['revision']}; prompt style `{base['prompt_style']}`.",
         f"- Trained: {how}: {outcome['n_learning']:,} of {outcome['n_weights']:,} weights.",
@@ -101,4 +101,7 @@ def _prose(made: Made) -> str:
         f"{outcome['best_step']}, whose validation loss is {outcome['validation_loss']:.4f} a token.",
         f"- {versions}. Everything else: `{FACTS}`.",
     ]
-    return "".join(textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False) + "\n" for line in lines)
+    title, *lines = lines
+    return f"{title}\n\n" + "".join(
+        textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False) + "\n" for line in lines
+    )
