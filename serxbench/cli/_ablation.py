@@ -81,6 +81,6 @@ def _run(
     )
     where = "-".join(part for part in (corpus.info.name, corpus.split) if part)
     run = respond(asked, out / "runs" / f"{trained.folder.name}_{mode}_{where}", progress)
-    parse(run, None)
-    cluster(run, None)
+    parse(run)
+    cluster(run)
     return run, score(run, corpus)

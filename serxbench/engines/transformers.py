@@ -73,6 +73,14 @@ class TransformersEngine:
         request = (asked.prompt, asked.decoding)
         yield from generate_batches(adapter, asked.utterances, asked.plan, asked.done, request, asked.prompts)
 
+    def _tune(self, adapter: Any, tuning: Tuning) -> None:
+        if not hasattr(adapter, "tune"):
+            raise UsageError(
+                f"'{self._starting.name}' has no choice of attention, cache or feature_cache; "
+                "leave those options of the backend transformers out"
+            )
+        adapter.tune(tuning)
+
 
 def let_memory_grow() -> None:
     """Lets torch extend pieces of GPU memory instead of taking new ones, unless the user has said how it should be.
@@ -82,14 +90,6 @@ def let_memory_grow() -> None:
     """
     if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
         os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
-
-    def _tune(self, adapter: Any, tuning: Tuning) -> None:
-        if not hasattr(adapter, "tune"):
-            raise UsageError(
-                f"'{self._starting.name}' has no choice of attention, cache or feature_cache; "
-                "leave those options of the backend transformers out"
-            )
-        adapter.tune(tuning)
 
 
 def _device_name(device: str) -> str:
