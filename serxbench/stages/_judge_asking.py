@@ -61,15 +61,16 @@ def decide(
     if unread:
         progress.say(f"{len(unread)} replies had no readable verdict; each is asked for once more")
         again = {name: ask_again(repair, questions[name], told.text or "") for name, told in sorted(unread.items())}
-        sounds = ((name, question, find_sound(name)) for name, question in again.items())
-        repeated = (
-            Ask(id=name, text=question.text, wav=sound, schema=SCHEMA)
-            for name, question, sound in sounds
-            if not isinstance(sound, str)
-        )
-        for told in llm.ask(repeated):
+        for told in llm.ask(_repeated(again, find_sound)):
             found[told.id] = _repaired(found[told.id], told, questions[told.id])
     return {name: found[name] for name in questions}
+
+
+def _repeated(again: Mapping[str, Question], find_sound: FindSound) -> Iterator[Ask]:
+    for name, question in again.items():
+        sound = find_sound(name)
+        if not isinstance(sound, str):
+            yield Ask(id=name, text=question.text, wav=sound, schema=SCHEMA)
 
 
 def _read(told: Told, question: Question) -> Decided:

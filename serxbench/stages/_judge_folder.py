@@ -31,12 +31,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeManifest(JsonRecord):
-    """Everything that moves a verdict, and nothing else: no time, no path, no host."""
+    """Everything that moves a verdict, and nothing else: no time, no path, no host. code: see judging.identity."""
 
     schema: int = SCHEMA
     kind: str = "judging"
     serxbench: str
     judge: Mapping[str, Any]
+    code: str
     prompts: Mapping[str, Any]
     systems: Mapping[str, Any]
     corpus: Mapping[str, Any]

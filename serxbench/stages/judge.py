@@ -13,6 +13,7 @@ from serxbench import __version__, runs
 from serxbench.corpora import Corpus, find_corpus
 from serxbench.errors import AudioError, UsageError
 from serxbench.judging.canaries import CanaryVerdict, sum_up
+from serxbench.judging.identity import code_sha256
 from serxbench.judging.texts import MAX_CHARACTERS
 from serxbench.judging.warnings import family_of, family_warnings
 from serxbench.llm import Llm
@@ -100,6 +101,7 @@ def _manifest(llm: Llm, plan: Plan, request: JudgeRequest) -> JudgeManifest:
     return JudgeManifest(
         serxbench=__version__,
         judge={"name": llm.name, "family": llm.family, "sha256": llm.sha256, **llm.describe()},
+        code=code_sha256(),
         prompts=prompts,
         systems={source.system.letter: source.describe() for source in plan.sources},
         corpus={key: corpus.get(key) for key in ("name", "split", "revision", "n", "labels", "licence")},

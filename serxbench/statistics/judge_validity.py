@@ -51,18 +51,8 @@ def corrected_rate(rate: Rate, scores: ArrayLike, people: ArrayLike) -> Correcte
     """
     given, votes = np.asarray(scores, dtype=np.float64), np.asarray(people, dtype=np.float64)
     first, second = given[votes == 1], 1 - given[votes == 0]
-    if not len(first) or not len(second):
-        raise MetricError(
-            f"people preferred the first system on {len(first)} pairs and the second on {len(second)}: "
-            "the judge's errors are known only where both happened"
-        )
-    q1, q0 = float(first.mean()), float(second.mean())
+    q1, q0 = _discerned(first, second)
     discernment = q0 + q1 - 1
-    if discernment < LEAST_DISCERNMENT:
-        raise MetricError(
-            f"the judge agrees with people on {q1:.0%} of the pairs where they prefer the first system and on {q0:.0%} "
-            f"of the others; that is too little for a correction (the sum less 1 is {discernment:.2f}, wanted 0.2)"
-        )
     value = (rate.value + q0 - 1) / discernment
     share = min(max(value, 0.0), 1.0)
     variance = rate.se**2 + (1 - share) ** 2 * _variance(second) + share**2 * _variance(first)
@@ -81,6 +71,23 @@ def corrected_rate(rate: Rate, scores: ArrayLike, people: ArrayLike) -> Correcte
         n_first=len(first),
         n_second=len(second),
     )
+
+
+def _discerned(first: Reals, second: Reals) -> tuple[float, float]:
+    """q₁ and q₀ from the judge's scores of the system that people prefer. Raises MetricError if they are of no use."""
+    if not len(first) or not len(second):
+        raise MetricError(
+            f"people preferred the first system on {len(first)} pairs and the second on {len(second)}: "
+            "the judge's errors are known only where both happened"
+        )
+    q1, q0 = float(first.mean()), float(second.mean())
+    if q0 + q1 - 1 < LEAST_DISCERNMENT:
+        raise MetricError(
+            f"the judge agrees with people on {q1:.0%} of the pairs where they prefer the first system and on {q0:.0%} "
+            f"of the others; that is too little for a correction (the sum less 1 is {q0 + q1 - 1:.2f}, wanted "
+            f"{LEAST_DISCERNMENT:g})"
+        )
+    return q1, q0
 
 
 def _variance(scores: Reals) -> float:

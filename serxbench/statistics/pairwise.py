@@ -117,28 +117,15 @@ def win_rate(verdicts: Verdicts, shares: Sequence[float] | None = None, level: f
         raise MetricError("no item has all its verdicts: there is no win rate")
     items, strata = verdicts.scores[kept].mean(axis=1), verdicts.strata[kept]
     weights = stratum_weights(strata, len(verdicts.names), shares)
-    value = stratified_mean(items, strata, weights)
-    n_by_stratum = np.bincount(strata, minlength=len(weights))
-    effective = 1 / float((weights[n_by_stratum > 0] ** 2 / n_by_stratum[n_by_stratum > 0]).sum())
-    se = math.sqrt(_variance(items, strata, weights))
-    method: WinMethod = "stratified"
-    low, high = _t_limits(value, se, len(items), int((n_by_stratum > 0).sum()), level)
-    if len(items) < FEW_ITEMS or not EXTREME >= value >= 1 - EXTREME or np.isin(items, (0.0, 1.0)).all():
-        method = "wilson"
-        low, high = wilson(value * effective, effective, level)
+    rate = _rate(items, strata, weights, level)
+    win, tie, loss = (_verdict_share(verdicts.scores[kept], wanted, strata, weights) for wanted in (1.0, 0.5, 0.0))
     worst, best = (_filled(verdicts, shares, fill) for fill in (0.0, 1.0))
     return WinRate(
-        value=value,
-        low=low,
-        high=high,
-        se=se,
-        level=level,
-        method=method,
-        n=len(items),
+        **vars(rate),
         weights={name: float(w) for name, w in zip(verdicts.names, weights, strict=True) if w > 0},
-        win_share=_verdict_share(verdicts.scores[kept], 1.0, strata, weights),
-        tie_share=_verdict_share(verdicts.scores[kept], 0.5, strata, weights),
-        loss_share=_verdict_share(verdicts.scores[kept], 0.0, strata, weights),
+        win_share=win,
+        tie_share=tie,
+        loss_share=loss,
         wins=int((items == 1).sum()),
         ties=int((items == 0.5).sum()),
         losses=int((items == 0).sum()),
@@ -147,6 +134,21 @@ def win_rate(verdicts: Verdicts, shares: Sequence[float] | None = None, level: f
         worst=worst,
         best=best,
     )
+
+
+def _rate(items: Reals, strata: Integers, weights: Reals, level: float) -> Rate:
+    """The stratified mean of the items' scores with the interval that `win_rate` describes."""
+    value = stratified_mean(items, strata, weights)
+    n_by_stratum = np.bincount(strata, minlength=len(weights))
+    there = n_by_stratum > 0
+    effective = 1 / float((weights[there] ** 2 / n_by_stratum[there]).sum())
+    se = math.sqrt(_variance(items, strata, weights))
+    method: WinMethod = "stratified"
+    low, high = _t_limits(value, se, len(items), int(there.sum()), level)
+    if len(items) < FEW_ITEMS or not EXTREME >= value >= 1 - EXTREME or np.isin(items, (0.0, 1.0)).all():
+        method = "wilson"
+        low, high = wilson(min(value, 1.0) * effective, effective, level)
+    return Rate(value=value, low=low, high=high, se=se, level=level, method=method, n=len(items))
 
 
 def stratum_weights(strata: Integers, n_strata: int, shares: Sequence[float] | None) -> Reals:
