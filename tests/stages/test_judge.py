@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -330,6 +331,29 @@ def test_three_systems_have_strengths(tmp_path: Path):
     for each, truth in zip(ranked["strengths"], truths, strict=True):
         assert each["low"] < truth < each["high"]
     assert ranked["cycles"] == []
+
+
+def test_the_judge_reads_transcripts_and_judges_what_is_correct_in_one_order(tmp_path: Path):
+    wrong = [
+        lambda n: answered(n, "x", "Sad" if n < 4 else None),
+        lambda n: answered(n, f"y {n}", "Sad" if n < 4 else None),
+    ]
+    runs = make_runs(tmp_path, wrong, n=24)
+    server = chat_judge(Planted(position=0.4).reply)
+    with server.running() as url:
+        chosen = Selecting(rule="both-correct", per_emotion=4)
+        asked = request(url, tmp_path / "c", sees="transcript", selecting=chosen, orders="one", n_canaries=0)
+        done = judge(runs, asked, tmp_path / "out", Silent())
+    (pair,) = done.numbers["pairs"]
+    rows = read_rows(tmp_path / "out" / "judgments.jsonl")
+    assert len(rows) == pair["win_rate"]["n"] == server.counts["requests"] == 16
+    assert done.numbers["left_out"] == {"ab": {"both are wrong": 3}}
+    for emotion in LABELS:
+        assert sorted(row["order"] for row in rows if row["emotion"] == emotion) == ["ab", "ab", "ba", "ba"]
+    assert pair["orders"]["flips"] is None
+    for each in server.requests:
+        text = question_of(each)
+        assert re.search(r"<transcript-([0-9a-f]{16})>\nsentence \d+\n</transcript-\1>\n\n<explanation-A-\1>", text)
 
 
 def test_peoples_votes(tmp_path: Path):
