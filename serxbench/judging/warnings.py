@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,17 +16,22 @@ class Relative:
     family: str | None
 
 
-def family_of(name: str, family: str | None, known: Iterable[str]) -> str | None:
-    """The family of a judge: the one its card states, else the known one that its name contains; None if neither.
+def family_of(name: str, family: str | None, known: Mapping[str, str]) -> str | None:
+    """The family of a judge: the one its card states, else the one whose models' names begin like its own.
 
-    >>> family_of("openai:Qwen/Qwen3-32B", None, ["qwen", "gemini"]), family_of("openai:judge", None, ["qwen"])
-    ('qwen', None)
+    known: beginning of a name → family. None if none fits.
+
+    >>> known = {"qwen": "qwen", "gpt": "openai", "nano": "serxbench"}
+    >>> family_of("openai:Qwen/Qwen3-32B", None, known), family_of("openai:gpt-4.1-nano", None, known)
+    ('qwen', 'openai')
+    >>> family_of("openai:judge", None, known) is None
+    True
     """
     if family:
         return family
-    words = re.sub(r"[^a-z]+", " ", name.casefold().partition(":")[2] or name.casefold())
-    found = [each for each in known if re.search(rf"\b{re.escape(each)}", words)]
-    return max(found, key=len) if found else None
+    plain = name.removeprefix("openai:").casefold()
+    found = {beginning for beginning in known if re.search(rf"(?:^|/){re.escape(beginning)}", plain)}
+    return known[max(found, key=len)] if found else None
 
 
 def family_warnings(judge: str, family: str | None, relatives: Sequence[Relative]) -> list[str]:

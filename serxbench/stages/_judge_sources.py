@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,9 +117,13 @@ def _families() -> Mapping[str, str]:
     return {name: card.family for name, path in list_cards().items() if (card := read_card(path)).family}
 
 
-def known_families() -> tuple[str, ...]:
-    """The families of the embedded cards."""
-    return tuple(sorted(set(_families().values())))
+def known_families() -> dict[str, str]:
+    """How names of models begin → their family, from the embedded cards: families' names, and first words of cards'."""
+    found = {family: family for family in _families().values()}
+    first_words: dict[str, set[str]] = {}
+    for name, family in _families().items():
+        first_words.setdefault(re.split(r"[^a-z]", name.casefold())[0], set()).add(family)
+    return {**{word: next(iter(of)) for word, of in first_words.items() if len(word) > 2 and len(of) == 1}, **found}
 
 
 def relatives_of(sources: Sequence[Source], folders: Sequence[Any] = ()) -> list[Relative]:
