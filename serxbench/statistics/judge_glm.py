@@ -68,13 +68,13 @@ def judge_model(
 
     length_difference: of each item, in characters. shares: as for win_rate, and the win rates speak for the same
     population. Their errors hold the items' differences in length besides the coefficients' errors.
-    Raises MetricError with fewer than two such items, or if the first system was shown in one position only.
+    Raises MetricError with fewer than two such items, if the first system was shown in one position only, or if all
+    verdicts are for one position or for one system: its effect then has no end, and nothing can be told from it.
     """
     kept = verdicts.complete
     whole, delta = verdicts.take(kept), np.asarray(length_difference, dtype=np.float64)[kept]
     sign = 2 * whole.first - 1
-    if len(delta) < 2 or (sign == sign.flat[0]).all():
-        raise MetricError("position and quality cannot be told apart: the first system was shown in one position only")
+    _check_told_apart(whole.scores, sign)
     sd = float(np.sqrt(np.mean(delta * delta)))
     length = np.tanh(delta / sd) if sd > 0 else np.zeros(len(delta))
     strata, present = _dense(whole.strata)
@@ -95,6 +95,19 @@ def judge_model(
         n_verdicts=int(whole.scores.size),
         converged=fit.converged,
     )
+
+
+def _check_told_apart(scores: Reals, sign: Reals) -> None:
+    if len(scores) < 2 or (sign == sign.flat[0]).all():
+        raise MetricError("position and quality cannot be told apart: the first system was shown in one position only")
+    for_first_text = np.where(sign > 0, scores, 1 - scores)
+    for verdicts, what in ((for_first_text, "for the text in the same position"), (scores, "for the same system")):
+        if (verdicts == verdicts.flat[0]).all():
+            raise MetricError(
+                "every verdict is a tie"
+                if verdicts.flat[0] == 0.5
+                else f"every verdict is {what}: its effect has no end"
+            )
 
 
 def _dense(strata: Integers) -> tuple[Integers, Integers]:

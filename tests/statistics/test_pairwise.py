@@ -110,10 +110,18 @@ def test_the_fit_equals_scikit_learn_and_the_sandwich_its_definition():
 
 
 def test_a_judge_that_sees_only_position_or_only_length():
-    sides = judge_model(verdicts([[1, 0]] * 60), [0] * 60)
-    assert sides.converged
-    assert sides.position.value > 5
-    assert (sides.win_rate.value, sides.length) == (pytest.approx(0.5), None)
+    for scores, words in (
+        ([1, 0], "same position"),
+        ([0, 1], "same position"),
+        ([1, 1], "same system"),
+        ([0.5] * 2, "tie"),
+    ):
+        with pytest.raises(MetricError, match=words):
+            judge_model(verdicts([scores] * 60), [0] * 60)
+    nearly = judge_model(verdicts([[1, 0]] * 58 + [[1, 1], [0, 0]]), [0] * 60)
+    assert nearly.position.low > 2
+    assert nearly.win_rate.low < 0.5 < nearly.win_rate.high
+    assert (nearly.win_rate.value, nearly.length) == (pytest.approx(0.5), None)
     longer = np.where(np.arange(200) % 2, 300.0, -200.0)
     noisy = (longer[:, None] > 0) ^ (np.arange(400).reshape(200, 2) % 10 < 2)
     by_length = judge_model(verdicts(noisy.astype(float)), longer)
@@ -126,9 +134,10 @@ def test_one_fixed_position_is_refused():
         judge_model(verdicts([[1], [0], [1]], first=[[1]] * 3), [1, 2, 3])
 
 
-def test_all_wins_stay_finite():
-    model = judge_model(verdicts([[1, 1]] * 30, np.arange(30) % 2, ("Sad", "Fear")), np.arange(30) - 15.0)
-    assert model.win_rate.value > 0.95
+def test_an_emotion_without_a_loss_stays_finite():
+    scores = [[1, 1]] * 15 + [[1, 0], [0, 1], [1, 1]] * 5
+    model = judge_model(verdicts(scores, np.arange(30) // 15, ("Sad", "Fear")), np.arange(30) - 15.0)
+    assert model.by_emotion["Sad"].value > model.by_emotion["Fear"].value
     assert all(np.isfinite([each.value, each.low, each.high]).all() for each in model.by_emotion.values())
 
 
