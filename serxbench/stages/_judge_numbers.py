@@ -186,7 +186,8 @@ def _pair_warnings(pair: Mapping[str, Any]) -> list[str]:
             f"({position['value']:.0%} of its decisions are for the first)"
         )
     if flips and flips["value"] > 0.25:
-        found.append(f"{name}: {flips['value']:.0%} of the decisions turn round with the order of the texts")
+        more = "; the win rate says more of the order than of the systems" if flips["value"] > 0.5 else ""
+        found.append(f"{name}: {flips['value']:.0%} of the decisions turn round with the order of the texts{more}")
     if model and model["length_alarm"]:
         found.append(
             f"{name}: at equal length the win rate is {model['win_rate_equal_length']['value']:.1%} instead of "
