@@ -18,28 +18,39 @@ from serxbench.cli._scoring import make_settings, scoring_options
 @options.option("--per-system", type=int, default=300, envvar=None, help="Answers to draw from each run.")
 @options.option("--coders", type=int, default=2, envvar=None, help="People who will code, each alone.")
 @options.option("--seed", type=int, default=0, envvar=None, help="Of the draw, the items' codes and their order.")
+@options.option("--words", is_flag=True, envvar=None, help="Draw emotion words, to audit the clusterer instead.")
 @options.option("--parser", envvar=None, help="Whose readings are audited.  [default: the one that is scored]")
 @options.quiet
 def sample(
-    runs: tuple[Path, ...], out: Path, per_system: int, coders: int, seed: int, parser: str | None, quiet: bool
+    runs: tuple[Path, ...],
+    out: Path,
+    per_system: int,
+    coders: int,
+    seed: int,
+    words: bool,
+    parser: str | None,
+    quiet: bool,
 ) -> None:
     """Draw answers for people to code: blind sheets (CSV and an offline page) for each coder, and a key apart.
 
     Strata are the rule that decided and the reading; answers that an LLM read, Other, readings of nothing and rare
-    classes are drawn more often, and weighted back by `serxbench audit score`.
+    classes are drawn more often, and weighted back by `serxbench audit score`. With --words, every word that came five
+    times or more and a hundred others are drawn, to be mapped to classes by people.
     """
     from serxbench.runs import Run
     from serxbench.stages.audit_sample import SHEETS, SampleRequest, draw_sample
+    from serxbench.stages.audit_words import draw_words
 
     request = SampleRequest(per_system=per_system, n_coders=coders, seed=seed, parser=parser)
-    key = draw_sample([Run.open(path) for path in runs], out, request)
+    key = (draw_words if words else draw_sample)([Run.open(path) for path in runs], out, request)
     if quiet:
         return
-    for system in key["systems"]:
+    for system in key["systems"] if not words else ():
         n = sum(stratum["n"] for stratum in system["strata"])
         textless = f"; {system['n_textless']} have no text to code" if system["n_textless"] else ""
         click.echo(f"{system['name']} {system['model']}: {n} of {system['n']} answers{textless}", err=True)
-    click.echo(f"{key['items']} different answers to code in {out / SHEETS}; key.json is not for the coders", err=True)
+    kind = "words" if words else "answers"
+    click.echo(f"{key['items']} different {kind} to code in {out / SHEETS}; key.json is not for the coders", err=True)
     sheets = " ".join(f"coder{number}.csv" for number in range(1, coders + 1))
     click.echo(f"next, when they are filled: serxbench audit score {out} {sheets}", err=True)
 

@@ -8,12 +8,16 @@ from typing import Any
 import click
 
 from serxbench.cli._report import between, p_value, percent, reading
+from serxbench.stages.audit_readings import one_line
 
 
 def print_result(found: Mapping[str, Any]) -> None:
     """The coders first, because nothing can be known better than they agree; then systems, scores, comparisons."""
     _print_coders(found)
     if found["systems"] is None:
+        return
+    if found["kind"] == "words":
+        _print_words(found)
         return
     _print_errors(found)
     gate = found["gate"]
@@ -48,11 +52,35 @@ def _coefficient(part: Mapping[str, Any] | None) -> str:
     return f"{part['value']:.3f}{limits}"
 
 
+def _print_words(found: Mapping[str, Any]) -> None:
+    words = found["words"]
+    click.echo(f"\n{words['n_coded']} of {words['n']} words coded, which stand for {words['n_answers']} answers")
+    rows = [
+        [f"{each['name']} {each['model']}", each["clusterer"], _limits(each["by_word"]), _limits(each["by_answer"])]
+        for each in found["systems"]
+    ]
+    _table(["system", "clusterer", "words mapped as people do %", "answers mapped so %"], rows)
+    wrong = {
+        (row["word"], row["mapped"], row["people"]): row["n"] for each in found["systems"] for row in each["wrong"]
+    }
+    if wrong:
+        listed = [[one_line(word)[:60], str(n), mapped, people] for (word, mapped, people), n in wrong.items()]
+        _table(["word", "answers", "mapped", "people"], listed)
+    told = [row for row in found["scores"] if "values" in row]
+    if told:
+        maps = list(told[0]["values"])
+        rows = [[row["system"], *_head(row), *(percent(row["values"][name]) for name in maps)] for row in told]
+        _table(["system", "metric", "reference", "items", *maps], rows)
+    for row in found["scores"]:
+        if "reason" in row:
+            click.echo(f"\n{row['system']}: no scores ({row['reason']})")
+
+
 def _print_coders(found: Mapping[str, Any]) -> None:
     coders = found["coders"]
     alpha = "n/a" if coders["alpha"] is None else f"{coders['alpha']:.3f}"
     n, disputed = found["n_items"], found["n_disagreements"]
-    click.echo(f"{n} different answers, {disputed} disagreements, alpha {alpha}")
+    click.echo(f"{n} different {found['kind']}, {disputed} disagreements, alpha {alpha}")
     rows = [
         [
             f"{pair['first']}, {pair['second']}",

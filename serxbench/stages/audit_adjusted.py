@@ -42,10 +42,8 @@ class Audited:
 
 def reopen(folder: Path, system: Mapping[str, Any], settings: Settings, data_root: Path | None) -> Audited | str:
     """The run that a system of the key was drawn from; or why nothing can be said of its scores."""
-    where = folder / LOCAL
-    known = json.loads(where.read_text(encoding="utf-8")) if where.is_file() else {}
     try:
-        run = Run.open((folder / known.get(system["name"], "")).resolve())
+        run = run_of(folder, system["name"])
         readings = readings_of(run)
         reading = readings.get(system["parser"])
         if reading is None or readings_hash(reading) != system["readings_sha256"]:
@@ -70,6 +68,15 @@ def reopen(folder: Path, system: Mapping[str, Any], settings: Settings, data_roo
         revision=revision,
         read=np.where(textless, len(READINGS), read),
     )
+
+
+def run_of(folder: Path, name: str) -> Run:
+    """The run that a system of a sample was drawn from, from where it lay then. Raises RunError."""
+    where = folder / LOCAL
+    known = json.loads(where.read_text(encoding="utf-8")) if where.is_file() else {}
+    if name not in known:
+        raise RunError(f"{where}: does not say where the run of {name} lies on this machine")
+    return Run.open((folder / known[name]).resolve())
 
 
 def parser_agreement(audited: Audited, how: Inference) -> list[dict[str, Any]]:

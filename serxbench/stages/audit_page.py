@@ -11,38 +11,25 @@ from importlib import resources
 from pathlib import Path
 
 from serxbench.runs import write_atomically
+from serxbench.stages.audit_rules import Task
 from serxbench.stages.audit_sheets import Item, shown_options
 
-#: Code, key, and what it means.
-CODES = (
-    ("Angry", "1", "angry, annoyed, irritated, frustrated"),
-    ("Sad", "2", "sad, disappointed, lonely, hopeless"),
-    ("Happy", "3", "happy, amused, excited, pleased, playful"),
-    ("Surprise", "4", "surprised, amazed, shocked"),
-    ("Fear", "5", "afraid, worried, nervous, anxious"),
-    ("Disgust", "6", "disgusted, revolted"),
-    ("Contempt", "7", "scornful, sarcastic, mocking"),
-    ("Neutral", "8", "neutral, calm, serious, matter-of-fact"),
-    ("Other", "9", "an emotion that is none of these: bored, tired, proud …"),
-    ("off_format", "0", "speaks, but commits to no emotion"),
-    ("refused", "r", "declines to answer"),
-    ("truncated", "t", "cut off before it commits"),
-    ("empty", "e", "says nothing: markup or signs only"),
-)
 
-
-def write_page(path: Path, items: Sequence[Item], *, sample: str, coder: str) -> None:
+def write_page(path: Path, items: Sequence[Item], task: Task, *, sample: str, coder: str) -> None:
     """Writes the page. Its policy lets nothing be loaded and no script run but its own; progress stays in a browser."""
-    write_atomically(path, page(items, sample=sample, coder=coder))
+    write_atomically(path, page(items, task, sample=sample, coder=coder))
 
 
-def page(items: Sequence[Item], *, sample: str, coder: str) -> str:
+def page(items: Sequence[Item], task: Task, *, sample: str, coder: str) -> str:
     """The page's text."""
     template = resources.files(__package__).joinpath("audit_page.html").read_text(encoding="utf-8")
     data = {
         "sample": sample,
         "coder": coder,
-        "codes": [{"code": code, "key": key, "meaning": meaning} for code, key, meaning in CODES],
+        "question": task.question,
+        "task": task.text,
+        "rules": list(task.rules),
+        "codes": [{"code": code, "key": key, "meaning": meaning} for code, key, meaning in task.codes],
         "items": [
             {
                 "item": each.item,

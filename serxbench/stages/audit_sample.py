@@ -21,6 +21,7 @@ from serxbench.records import JsonRecord, Response
 from serxbench.runs import Run, write_atomically
 from serxbench.stages.audit_page import write_page
 from serxbench.stages.audit_readings import READINGS, Reading, clusterer_of, readings_of
+from serxbench.stages.audit_rules import ANSWERS, Task, write_instructions
 from serxbench.stages.audit_sheets import Item, write_sheet
 
 #: Of key.json; raised by one when a change makes older samples unreadable.
@@ -67,7 +68,7 @@ def draw_sample(runs: Sequence[Run], out: Path, request: SampleRequest) -> dict[
     for there is nothing to read in them. The same request on the same runs gives the same files.
     Raises UsageError for a folder that holds a sample already, because coders may have begun.
     """
-    _check(runs, out, request)
+    check_request(runs, out, request)
     rng = np.random.default_rng(request.seed)
     systems, drawn = [], []
     for number, run in enumerate(runs):
@@ -76,30 +77,53 @@ def draw_sample(runs: Sequence[Run], out: Path, request: SampleRequest) -> dict[
         systems.append(system)
         drawn.append((name, run, responses))
     items = _items(drawn, rng)
-    sample = _hash([systems, [item.to_json() for item in items]])[:16]
-    key = {
-        "schema": SCHEMA,
-        "serxbench": __version__,
-        "sample": sample,
-        "request": {"per_system": request.per_system, "coders": request.n_coders, "seed": request.seed},
-        "systems": systems,
-        "items": [json.loads(item.to_json()) for item in items],
-    }
+    asked = {"per_system": request.per_system, "coders": request.n_coders, "seed": request.seed}
+    rows = [json.loads(item.to_json()) for item in items]
+    key = {"schema": SCHEMA, "kind": "answers", "request": asked, "systems": systems, "items": rows}
+    shown = [Item(item=each.item, answer=each.answer, options=each.options) for each in items]
+    write_sample(out, key, shown, ANSWERS, rng)
+    where = {system["name"]: run.path for system, run in zip(systems, runs, strict=True)}
+    return {**finish_sample(out, key, where), "items": len(items)}
+
+
+def write_sample(
+    out: Path, key: Mapping[str, Any], items: Sequence[Item], task: Task, rng: np.random.Generator
+) -> None:
+    """Writes the coders' sheets, each in an order of its own."""
     sheets = out / SHEETS
     sheets.mkdir(parents=True, exist_ok=True)
-    for coder in range(1, request.n_coders + 1):
-        shown = [Item(item=each.item, answer=each.answer, options=each.options) for each in items]
-        order = [shown[position] for position in rng.permutation(len(shown))]
+    write_instructions(sheets / "instructions.txt", task)
+    for coder in range(1, key["request"]["coders"] + 1):
+        order = [items[position] for position in rng.permutation(len(items))]
         write_sheet(sheets / f"coder{coder}.csv", order)
-        write_page(sheets / f"coder{coder}.html", order, sample=sample, coder=f"coder{coder}")
-    where = {system["name"]: os.path.relpath(run.path, out) for system, run in zip(systems, runs, strict=True)}
-    write_atomically(out / LOCAL, json.dumps(where, indent=1))
-    # the key comes last: a folder with a key is a whole sample
-    write_atomically(out / KEY, json.dumps(key, indent=1, ensure_ascii=False))
-    return {**key, "items": len(items)}
+        write_page(sheets / f"coder{coder}.html", order, task, sample=sample_of(key), coder=f"coder{coder}")
 
 
-def _check(runs: Sequence[Run], out: Path, request: SampleRequest) -> None:
+def finish_sample(out: Path, key: Mapping[str, Any], runs: Mapping[str, Path]) -> dict[str, Any]:
+    """Writes where the runs lie, and the key, which comes last: a folder with a key is a whole sample."""
+    whole = {"serxbench": __version__, "sample": sample_of(key), **key}
+    write_atomically(
+        out / LOCAL, json.dumps({name: os.path.relpath(path, out) for name, path in runs.items()}, indent=1)
+    )
+    write_atomically(out / KEY, json.dumps(whole, indent=1, ensure_ascii=False))
+    return whole
+
+
+def sample_of(key: Mapping[str, Any]) -> str:
+    """The name of a sample: a hash of what was drawn."""
+    return _hash(key)[:16]
+
+
+def item_codes(n: int, rng: np.random.Generator) -> list[str]:
+    """n different codes of five signs, in an order that says nothing."""
+    codes: set[str] = set()
+    while len(codes) < n:
+        codes.add("".join(_LETTERS[place] for place in rng.integers(0, len(_LETTERS), size=5)))
+    return [sorted(codes)[place] for place in rng.permutation(n)]
+
+
+def check_request(runs: Sequence[Run], out: Path, request: SampleRequest) -> None:
+    """Raises UsageError for what no sample can be drawn by."""
     if (out / KEY).exists():
         raise UsageError(f"{out}: holds a sample already, which people may be coding; give another --out")
     if len({run.path.resolve() for run in runs}) < len(runs):
@@ -201,12 +225,8 @@ def _items(drawn: Sequence[tuple[str, Run, Sequence[Response]]], rng: np.random.
         pairs = None if options is None else tuple((letter, label) for letter, label in options)
         for response in responses:
             known[str(response.text), pairs][name].append(response.id)
-    codes: set[str] = set()
-    while len(codes) < len(known):
-        codes.add("".join(_LETTERS[place] for place in rng.integers(0, len(_LETTERS), size=5)))
-    shuffled = [sorted(codes)[place] for place in rng.permutation(len(codes))]
     items = [
         KeyItem(item=code, answer=answer, options=options, ids=dict(ids))
-        for code, ((answer, options), ids) in zip(shuffled, known.items(), strict=True)
+        for code, ((answer, options), ids) in zip(item_codes(len(known), rng), known.items(), strict=True)
     ]
     return sorted(items, key=lambda each: each.item)

@@ -18,8 +18,10 @@ from serxbench.runs import write_atomically
 from serxbench.stages.audit_adjusted import adjusted_comparisons, adjusted_scores, parser_agreement, reopen
 from serxbench.stages.audit_page import write_page
 from serxbench.stages.audit_readings import READINGS, reading_of
-from serxbench.stages.audit_sample import KEY, SCHEMA, KeyItem
-from serxbench.stages.audit_sheets import SHEET_CODES, Coding, Item, read_coding, write_sheet
+from serxbench.stages.audit_rules import ANSWERS, WORDS, Task
+from serxbench.stages.audit_sample import KEY, SCHEMA
+from serxbench.stages.audit_sheets import Coding, Item, read_coding, write_sheet
+from serxbench.stages.audit_words import judge_words
 from serxbench.stages.evaluation import Settings
 from serxbench.statistics import Inference, compare_raters
 from serxbench.statistics.misreading import N_DRAWS, Stratum, error_rate, indistinct, joint, posterior
@@ -47,26 +49,30 @@ def score_sample(
     """
     settings = settings or Settings()
     key = read_key(folder)
-    items = [KeyItem.from_dict(row) for row in key["items"]]
-    codings = _codings(sheets, [each.item for each in items], key["sample"])
+    task = WORDS if key["kind"] == "words" else ANSWERS
+    rows, sample = key["items"], key["sample"]
+    codings = _codings(sheets, [row["item"] for row in rows], sample, task)
+    disputed = [row for row in rows if len({reading_of(coding.labels[row["item"]]) for coding in codings}) > 1]
     result: dict[str, Any] = {
         "schema": SCHEMA,
-        "sample": key["sample"],
-        "n_items": len(items),
-        "coders": _coders(codings, settings.how),
-        "n_disagreements": 0,
+        "kind": key["kind"],
+        "sample": sample,
+        "n_items": len(rows),
+        "coders": _coders(codings, task, settings.how),
+        "n_disagreements": len(disputed),
         "systems": None,
     }
-    disputed = [each for each in items if len({reading_of(coding.labels[each.item]) for coding in codings}) > 1]
-    result["n_disagreements"] = len(disputed)
-    truth = {each.item: reading_of(codings[0].labels[each.item]) for each in items}
     if disputed and adjudicated is None:
-        _write_disputed(folder, disputed, codings, key["sample"])
+        _write_disputed(folder, disputed, codings, sample, task)
     else:
+        truth = {row["item"]: reading_of(codings[0].labels[row["item"]]) for row in rows}
         if adjudicated is not None:
-            decided = read_coding(adjudicated, [each.item for each in disputed], key["sample"]).labels
+            decided = read_coding(adjudicated, [row["item"] for row in disputed], sample, task).labels
             truth |= {item: reading_of(code) for item, code in decided.items()}
-        result |= _judged(folder, key, items, truth, settings, data_root)
+        if task is WORDS:
+            result |= judge_words(folder, key, codings, truth, settings)
+        else:
+            result |= _judged(folder, key, truth, settings, data_root)
     write_atomically(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False))
     return result
 
@@ -86,19 +92,20 @@ def read_key(folder: Path) -> dict[str, Any]:
     return key
 
 
-def _codings(sheets: Sequence[Path], items: Sequence[str], sample: str) -> list[Coding]:
+def _codings(sheets: Sequence[Path], items: Sequence[str], sample: str, task: Task) -> list[Coding]:
     if len({path.resolve() for path in sheets}) < max(2, len(sheets)):
         raise UsageError(
             "the sheets of two coders or more are wanted, each once: serxbench audit score DIR A.csv B.csv"
         )
-    return [read_coding(path, items, sample) for path in sheets]
+    return [read_coding(path, items, sample, task) for path in sheets]
 
 
-def _coders(codings: Sequence[Coding], how: Inference) -> dict[str, Any]:
+def _coders(codings: Sequence[Coding], task: Task, how: Inference) -> dict[str, Any]:
     """How far the coders agree: no parser can be found to agree with people better than they do with each other."""
+    readings = tuple(dict.fromkeys(map(reading_of, task.names)))
     table = np.array(
         [
-            [sum(reading_of(coding.labels[item]) == reading for coding in codings) for reading in READINGS]
+            [sum(reading_of(coding.labels[item]) == reading for coding in codings) for reading in readings]
             for item in codings[0].labels
         ]
     )
@@ -110,38 +117,39 @@ def _coders(codings: Sequence[Coding], how: Inference) -> dict[str, Any]:
         "names": [coding.name for coding in codings],
         "alpha": alpha,
         "pairs": [
-            {"first": one.name, "second": other.name, **_pair(one, other, how)}
+            {"first": one.name, "second": other.name, **_pair(one, other, readings, task, how)}
             for one, other in combinations(codings, 2)
         ],
     }
 
 
-def _pair(one: Coding, other: Coding, how: Inference) -> dict[str, Any]:
+def _pair(one: Coding, other: Coding, readings: Sequence[str], task: Task, how: Inference) -> dict[str, Any]:
     """Of readings, which scores depend on; and of all codes, which also say why an answer commits to nothing."""
     left, right = list(one.labels.values()), [other.labels[item] for item in one.labels]
-    readings = compare_raters(list(map(reading_of, left)), list(map(reading_of, right)), READINGS, how=how)
-    every = compare_raters(left, right, SHEET_CODES, how=how)
-    return {**dataclasses.asdict(readings), "kappa_all_codes": every.kappa and dataclasses.asdict(every.kappa)}
+    found = compare_raters(list(map(reading_of, left)), list(map(reading_of, right)), readings, how=how)
+    every = compare_raters(left, right, task.names, how=how)
+    return {**dataclasses.asdict(found), "kappa_all_codes": every.kappa and dataclasses.asdict(every.kappa)}
 
 
-def _write_disputed(folder: Path, disputed: Sequence[KeyItem], codings: Sequence[Coding], sample: str) -> None:
+def _write_disputed(
+    folder: Path, disputed: Sequence[Mapping[str, Any]], codings: Sequence[Coding], sample: str, task: Task
+) -> None:
     shown = [
         Item(
-            item=each.item,
-            answer=each.answer,
-            options=each.options,
-            given=tuple(sorted({coding.labels[each.item] for coding in codings})),
+            item=row["item"],
+            answer=row["answer"],
+            options=row.get("options"),
+            given=tuple(sorted({coding.labels[row["item"]] for coding in codings})),
         )
-        for each in disputed
+        for row in disputed
     ]
     write_sheet(folder / f"{DISAGREEMENTS}.csv", shown, adjudication=True)
-    write_page(folder / f"{DISAGREEMENTS}.html", shown, sample=sample, coder=DISAGREEMENTS)
+    write_page(folder / f"{DISAGREEMENTS}.html", shown, task, sample=sample, coder=DISAGREEMENTS)
 
 
 def _judged(
     folder: Path,
     key: Mapping[str, Any],
-    items: Sequence[KeyItem],
     truth: Mapping[str, str],
     settings: Settings,
     data_root: Path | None,
@@ -149,7 +157,7 @@ def _judged(
     """Systems, their differences, the gate, and comparisons of adjusted scores."""
     systems, opened = [], {}
     for system in key["systems"]:
-        of = {id: truth[each.item] for each in items for id in each.ids.get(system["name"], ())}
+        of = {id: truth[each["item"]] for each in key["items"] for id in each["ids"].get(system["name"], ())}
         strata = strata_of(system, of)
         report = {**_about(system), **_misread(system, strata, of, settings.how)}
         found = reopen(folder, system, settings, data_root)

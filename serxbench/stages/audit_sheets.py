@@ -10,13 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serxbench.emotions import EMOTIONS, OTHER
 from serxbench.errors import RunError, nearest
 from serxbench.runs import write_atomically
-from serxbench.stages.audit_readings import TEXT_STATUSES
-
-#: What a person may write beside an answer.
-SHEET_CODES = (*EMOTIONS, OTHER, *TEXT_STATUSES)
+from serxbench.stages.audit_rules import Task
 
 COLUMNS = ("item", "options", "answer", "label", "note")
 
@@ -42,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Coding:
-    """One person's codes. labels: item → one of SHEET_CODES."""
+    """One person's codes. labels: item → one of the task's codes."""
 
     name: str
     labels: Mapping[str, str]
@@ -88,7 +84,7 @@ def _visible(letter: str) -> str:
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else letter
 
 
-def read_coding(path: Path, wanted: Iterable[str], sample: str) -> Coding:
+def read_coding(path: Path, wanted: Iterable[str], sample: str, task: Task) -> Coding:
     """The codes in a filled sheet: the CSV, as any spreadsheet saves it, or what the page exports.
 
     wanted: the items that must be coded. sample: the sample that they are of, which the page's JSON names.
@@ -104,11 +100,11 @@ def read_coding(path: Path, wanted: Iterable[str], sample: str) -> Coding:
     faults, labels = [], {}
     lines = Counter(item for _, item, _ in rows)
     for where, item, label in rows:
-        fault = _fault(item, label, known, lines[item])
+        fault = _fault(item, label, known, lines[item], task)
         if fault:
             faults.append(f"{where}: {fault}")
         else:
-            labels[item] = _code(label) or ""
+            labels[item] = _code(label, task) or ""
     if absent := [item for item in known if item not in lines]:
         faults.append(f"{path}: {len(absent)} items are not there: {', '.join(absent[:_NAMED])}")
     if faults:
@@ -118,22 +114,22 @@ def read_coding(path: Path, wanted: Iterable[str], sample: str) -> Coding:
     return Coding(name=path.stem, labels=labels)
 
 
-def _fault(item: str, label: str, known: Sequence[str], n_lines: int) -> str | None:
+def _fault(item: str, label: str, known: Sequence[str], n_lines: int, task: Task) -> str | None:
     if item not in known:
         return f"item {item!r} is not in this sample"
     if n_lines > 1:
         return f"item {item} is there {n_lines} times; keep one line"
     if not label:
         return f"item {item} has no label"
-    if _code(label) is None:
-        near = nearest(label, SHEET_CODES)
-        hint = f"did you mean {near}?" if near else f"wanted one of {', '.join(SHEET_CODES)}"
+    if _code(label, task) is None:
+        near = nearest(label, task.names)
+        hint = f"did you mean {near}?" if near else f"wanted one of {', '.join(task.names)}"
         return f"item {item} has label {label!r}; {hint}"
     return None
 
 
-def _code(label: str) -> str | None:
-    return {code.casefold(): code for code in SHEET_CODES}.get(label.casefold().replace(" ", "_"))
+def _code(label: str, task: Task) -> str | None:
+    return {code.casefold(): code for code in task.names}.get(label.casefold().replace(" ", "_"))
 
 
 def _csv_rows(path: Path, content: bytes) -> Iterator[tuple[str, str, str]]:

@@ -7,8 +7,10 @@ Stratum h: N_h answers that the parser read as j(h), n_h of them sampled, x_ht o
     mixing     C = M E, C the counts of reference × reading and M those of reference × truth, if a misreading depends on
                what the answer says and not on the reference; so M = C E⁻¹, and an answer read as j adds
                Σ_t E⁻¹[j, t] w(t) to the totals of a score, w(t) being its row if it said t (weights may be negative)
-    posterior  each stratum's truths ~ Dirichlet(x_h + prior): Jeffreys' half an error, and half a right one, of the
-               whole sample, spread over strata by n_h, over wrong truths by how frequent they are
+    posterior  each stratum's truths ~ Dirichlet(x_h + prior). The prior is Jeffreys' half an error, and half a right
+               answer, of the whole sample, spread over strata by n_h; and PRIOR_ANSWERS answers with the errors of the
+               whole sample in each, so that a small stratum without an error is not taken for faultless. Errors are
+               spread over wrong truths by how frequent these are
 """
 
 from __future__ import annotations
@@ -28,8 +30,14 @@ from serxbench.statistics.proportions import wilson
 from serxbench.statistics.student import t_cdf, t_quantile
 from serxbench.statistics.units import Unit
 
+#: What the whole sample says of each stratum counts as this many answers of its own.
+PRIOR_ANSWERS = 3.0
+
 #: Draws from the posterior of a parser's confusion.
 N_DRAWS = 200
+
+#: Points by which Student's t is laid over each draw.
+N_NOISE = 99
 
 #: A truth is clear to a parser that reads it as such at least this often: E⁻¹ has no row of norm above 5 then.
 CLEAR = 0.6
@@ -106,13 +114,14 @@ def joint(strata: Sequence[Stratum]) -> Reals:
 def posterior(strata: Sequence[Stratum], n_draws: int, rng: np.random.Generator) -> Reals:
     """(D, K, K) draws of J."""
     n, n_codes = sum(stratum.n for stratum in strata), len(strata[0].truths)
-    frequent = joint(strata).sum(axis=1) + 1 / n
+    seen = joint(strata)
+    frequent, rate = seen.sum(axis=1) + 1 / n, max(0.0, 1 - float(np.trace(seen)))
     shares = np.empty((n_draws, len(strata), n_codes))
     for position, stratum in enumerate(strata):
-        mass = 0.5 * stratum.n / n
+        half = 0.5 * stratum.n / n
         prior = np.where(np.arange(n_codes) == stratum.read, 0.0, frequent)
-        prior = mass * prior / prior.sum()
-        prior[stratum.read] = mass
+        prior *= (half + PRIOR_ANSWERS * rate) / prior.sum()
+        prior[stratum.read] = half + PRIOR_ANSWERS * (1 - rate)
         shares[:, position] = rng.dirichlet(np.array(stratum.truths) + prior, size=n_draws)
     return _assembled(strata, shares)
 
@@ -170,9 +179,10 @@ class Said:
 class Adjusted:
     """A score, or a difference of two, without the parser's errors, and its interval with the doubt about them.
 
-    read: as the parser reads. se_items and se_parser: standard errors from the items (jackknife over the unit) and from
-    the posterior of the confusion; the interval is value ± t · sqrt(se_items² + se_parser²). p: two-sided, of that t;
-    p_read: of the score as the parser reads, from its own jackknife alone.
+    The limits are quantiles of: a draw from the posterior of the confusion, plus se_items (jackknife over the unit)
+    times Student's t. parser_low, parser_high: of the draws alone, whose standard deviation is se_parser. read: as the
+    parser reads. p: two-sided, of value / sqrt(se_items² + se_parser²); p_read: of the score as the parser reads, from
+    its own jackknife alone.
     """
 
     value: float
@@ -183,6 +193,8 @@ class Adjusted:
     p_read: float
     se_items: float
     se_parser: float
+    parser_low: float
+    parser_high: float
     n_draws: int
 
 
@@ -200,17 +212,22 @@ def adjusted(
     se_items, se_parser = jackknife_error(found, proper), float(spread.std(ddof=1))
     value, read = float(score(found, proper, found.totals)), float(score(plain, formula, plain.totals))
     se, df = math.hypot(se_items, se_parser), found.n_units - 1
-    half = t_quantile((1 + level) / 2, df) * se
+    noise = np.array([t_quantile((k + 0.5) / N_NOISE, df) for k in range(N_NOISE)])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile((spread[:, None] + se_items * noise).reshape(-1), tails, method="hazen")
+    parser_low, parser_high = np.quantile(spread, tails, method="hazen")
     least = 0.0 if len(systems) == 1 else -1.0
     return Adjusted(
         value=value,
-        low=max(value - half, least),
-        high=min(value + half, 1.0),
+        low=max(min(float(low), value), least),
+        high=min(max(float(high), value), 1.0),
         p=_p(value, se, df),
         read=read,
         p_read=_p(read, jackknife_error(plain, formula), df),
         se_items=se_items,
         se_parser=se_parser,
+        parser_low=min(float(parser_low), value),
+        parser_high=max(float(parser_high), value),
         n_draws=n_draws,
     )
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from serxbench.stages.audit_page import CODES, page, write_page
-from serxbench.stages.audit_sheets import SHEET_CODES, Item, read_coding
+from serxbench.emotions import EMOTIONS
+from serxbench.stages.audit_page import page, write_page
+from serxbench.stages.audit_readings import TEXT_STATUSES
+from serxbench.stages.audit_rules import ANSWERS, WORDS
+from serxbench.stages.audit_sheets import Item, read_coding
 
 HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">",
@@ -28,12 +31,13 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-s
 
 
 def test_codes_are_those_of_the_sheet_and_every_key_is_one_of_its_own() -> None:
-    assert tuple(code for code, _, _ in CODES) == SHEET_CODES
-    assert len({key for _, key, _ in CODES} | {"u"}) == len(CODES) + 1
+    assert WORDS.names == (*EMOTIONS, "Other")
+    assert ANSWERS.names == (*WORDS.names, *TEXT_STATUSES)
+    assert len({key for _, key, _ in ANSWERS.codes} | {"u"}) == len(ANSWERS.codes) + 1
 
 
 def test_no_answer_ends_the_data() -> None:
-    text = page(ITEMS, sample="s", coder="coder1")
+    text = page(ITEMS, ANSWERS, sample="s", coder="coder1")
     data = text.split('<script id="data" type="application/json">')[1].split("</script>")[0]
     assert [each["answer"] for each in json.loads(data)["items"]] == list(HOSTILE)
     assert text.count("<script") == 2
@@ -55,7 +59,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page, opened from its file, and everything that it asked for or complained of."""
-    write_page(tmp_path / "coder1.html", ITEMS, sample="s", coder="coder1")
+    write_page(tmp_path / "coder1.html", ITEMS, ANSWERS, sample="s", coder="coder1")
     tab = browser.new_page()
     tab.asked, tab.said = [], []
     tab.on("request", lambda request: tab.asked.append(request.url))
@@ -113,7 +117,7 @@ def test_coding_by_keyboard_survives_closing_and_is_exported(opened: Any, tmp_pa
         assert download.value.suggested_filename == f"coder1.{kind}"
         path = tmp_path / f"out.{kind}"
         download.value.save_as(path)
-        assert read_coding(path, wanted, "s").labels == wanted
+        assert read_coding(path, wanted, "s", ANSWERS).labels == wanted
     assert '"item2","Other","\'=r unsure"' in (tmp_path / "out.csv").read_text(encoding="utf-8-sig")
 
 

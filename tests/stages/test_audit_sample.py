@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from serxbench.errors import RunError, UnknownName, UsageError
 from serxbench.runs import Run
-from serxbench.stages.audit_readings import TEXT_STATUSES
+from serxbench.stages.audit_rules import ANSWERS
 from serxbench.stages.audit_sample import LEAST, SampleRequest, allocate, draw_sample
-from serxbench.stages.audit_sheets import SHEET_CODES, Item, read_coding, safe_cell, write_sheet
+from serxbench.stages.audit_sheets import Item, read_coding, safe_cell, write_sheet
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_sheets_are_blind_and_in_another_order_for_each_coder(drawn: Path, runs:
     assert len(order[0]) == len(key["items"]) == len({(i["answer"], str(i.get("options"))) for i in key["items"]})
     assert [row["label"] for row in sheets[0]] == [""] * len(sheets[0])
     told = [file.read_text(encoding="utf-8-sig") for file in (drawn / "sheets").iterdir()]
-    assert len(told) == 4
+    assert len(told) == 5
     secrets = ["system-one", "system-two", "demo", "identity", "statement", "slot", "clip-"]
     for text in told:
         assert not [secret for secret in secrets if secret in text]
@@ -156,7 +156,7 @@ def test_sheets_are_read_as_spreadsheets_save_them(tmp_path: Path, form: dict[st
         {"item": item, "answer": 'a "quoted"\nléger; one', "Label": f" {code.upper()} "} for item, code in GOOD.items()
     ]
     path = write_sheet_rows(tmp_path / "coder1.csv", rows, **form)
-    coding = read_coding(path, GOOD, "s")
+    coding = read_coding(path, GOOD, "s", ANSWERS)
     assert coding.labels == {"abcde": "Sad", "fghjk": "refused", "mnpqr": "off_format"}
     assert coding.name == "coder1"
 
@@ -170,7 +170,7 @@ def test_every_fault_of_a_sheet_is_named_with_its_line(tmp_path: Path) -> None:
     ]
     path = write_sheet_rows(tmp_path / "c.csv", rows)
     with pytest.raises(RunError) as caught:
-        read_coding(path, GOOD, "s")
+        read_coding(path, GOOD, "s", ANSWERS)
     message = str(caught.value)
     assert "5 faults" in message
     assert "c.csv:2: item abcde has label 'Sadd'; did you mean Sad?" in message
@@ -192,15 +192,15 @@ def test_what_is_no_sheet(tmp_path: Path, name: str, content: str, message: str)
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(RunError, match=message):
-        read_coding(path, GOOD, "s")
+        read_coding(path, GOOD, "s", ANSWERS)
     with pytest.raises(RunError, match="cannot read the sheet"):
-        read_coding(tmp_path / "absent.csv", GOOD, "s")
+        read_coding(tmp_path / "absent.csv", GOOD, "s", ANSWERS)
 
 
 def test_what_the_page_exports_is_read(tmp_path: Path) -> None:
     path = tmp_path / "coder2.json"
     path.write_text(json.dumps({"sample": "s", "coder": "coder2", "labels": GOOD, "notes": {}}))
-    assert read_coding(path, GOOD, "s").labels["abcde"] == "Sad"
+    assert read_coding(path, GOOD, "s", ANSWERS).labels["abcde"] == "Sad"
 
 
 def test_the_adjudicators_sheet_shows_what_was_given(tmp_path: Path) -> None:
@@ -217,7 +217,9 @@ def test_the_adjudicators_sheet_shows_what_was_given(tmp_path: Path) -> None:
     }
 
 
-def test_codes_of_the_sheet_are_the_classes_other_and_the_statuses_of_a_text(drawn: Path) -> None:
-    assert SHEET_CODES[8:] == ("Other", *TEXT_STATUSES)
+def test_the_rules_and_codes_lie_beside_the_spreadsheet(drawn: Path) -> None:
+    instructions = (drawn / "sheets" / "instructions.txt").read_text()
+    assert all(f"\n  {code}" in instructions for code in ANSWERS.names)
+    assert all(rule in instructions for rule in ANSWERS.rules)
     counts = Counter(map(says, read_sheet(drawn / "sheets" / "coder1.csv")))
-    assert set(counts) <= set(SHEET_CODES)
+    assert set(counts) <= set(ANSWERS.names)
