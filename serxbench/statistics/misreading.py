@@ -7,10 +7,8 @@ Stratum h: N_h answers that the parser read as j(h), n_h of them sampled, x_ht o
     mixing     C = M E, C the counts of reference × reading and M those of reference × truth, if a misreading depends on
                what the answer says and not on the reference; so M = C E⁻¹, and an answer read as j adds
                Σ_t E⁻¹[j, t] w(t) to the totals of a score, w(t) being its row if it said t (weights may be negative)
-    posterior  each stratum's truths ~ Dirichlet(x_h + prior). The prior is Jeffreys' half an error, and half a right
-               answer, of the whole sample, spread over strata by n_h; and PRIOR_ANSWERS answers with the errors of the
-               whole sample in each, so that a small stratum without an error is not taken for faultless. Errors are
-               spread over wrong truths by how frequent these are
+    posterior  each stratum's truths ~ Dirichlet(x_h + prior): Jeffreys' half an error, and half a right one, of the
+               whole sample, spread over strata by n_h, over wrong truths by how frequent they are
 """
 
 from __future__ import annotations
@@ -29,9 +27,6 @@ from serxbench.statistics.blocks import blocks, jackknife_error, score
 from serxbench.statistics.proportions import wilson
 from serxbench.statistics.student import t_cdf, t_quantile
 from serxbench.statistics.units import Unit
-
-#: What the whole sample says of each stratum counts as this many answers of its own.
-PRIOR_ANSWERS = 3.0
 
 #: Draws from the posterior of a parser's confusion.
 N_DRAWS = 200
@@ -114,14 +109,13 @@ def joint(strata: Sequence[Stratum]) -> Reals:
 def posterior(strata: Sequence[Stratum], n_draws: int, rng: np.random.Generator) -> Reals:
     """(D, K, K) draws of J."""
     n, n_codes = sum(stratum.n for stratum in strata), len(strata[0].truths)
-    seen = joint(strata)
-    frequent, rate = seen.sum(axis=1) + 1 / n, max(0.0, 1 - float(np.trace(seen)))
+    frequent = joint(strata).sum(axis=1) + 1 / n
     shares = np.empty((n_draws, len(strata), n_codes))
     for position, stratum in enumerate(strata):
         half = 0.5 * stratum.n / n
         prior = np.where(np.arange(n_codes) == stratum.read, 0.0, frequent)
-        prior *= (half + PRIOR_ANSWERS * rate) / prior.sum()
-        prior[stratum.read] = half + PRIOR_ANSWERS * (1 - rate)
+        prior *= half / prior.sum()
+        prior[stratum.read] = half
         shares[:, position] = rng.dirichlet(np.array(stratum.truths) + prior, size=n_draws)
     return _assembled(strata, shares)
 
