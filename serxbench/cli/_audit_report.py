@@ -42,6 +42,10 @@ def _print_run(report: Mapping[str, Any]) -> None:
     click.echo("* the one that is scored")
     for pair in report["agreement"]:
         _print_pair(pair)
+    for name in report["not_stored"]:
+        kept = " ".join(f"--parser {each['parser']}" for each in report["readings"] if not each["derived"])
+        hint = f"serxbench parse {report['run']} {kept} --parser {name}"
+        click.echo(f"what {name} reads on its own is not stored; to see it: {hint}", err=True)
     if "reason" in report:
         click.echo(f"scores: n/a ({report['reason']})")
     _print_scores(report["scores"])

@@ -95,6 +95,7 @@ def _report(run: Run, readings: Mapping[str, Reading], how: Inference, n_example
         "n": len(responses),
         "n_distinct": len({response.text for response in responses}),
         "scored": next(iter(readings)),
+        "not_stored": sorted({other for name in readings if (other := name.partition("+")[2])} - readings.keys()),
         "clusterer": clusterer_of(run),
         "readings": [_summary(each) for each in readings.values()],
         "agreement": [

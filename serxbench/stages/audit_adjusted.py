@@ -99,7 +99,8 @@ def adjusted_scores(audited: Audited, settings: Settings) -> Iterator[dict[str, 
         except MetricError as error:
             yield {**head, "reason": str(error)}
             continue
-        yield {**head, "n": selection.n_items, "level": settings.how.level, **dataclasses.asdict(told)}
+        unit = {"unit": audited.found.unit.name, "n_clusters": audited.found.unit.take(selection.items).n_clusters}
+        yield {**head, "n": selection.n_items, "level": settings.how.level, **unit, **dataclasses.asdict(told)}
 
 
 def adjusted_comparisons(systems: Mapping[str, Audited], settings: Settings) -> Iterator[dict[str, Any]]:

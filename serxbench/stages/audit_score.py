@@ -97,7 +97,11 @@ def _codings(sheets: Sequence[Path], items: Sequence[str], sample: str, task: Ta
         raise UsageError(
             "the sheets of two coders or more are wanted, each once: serxbench audit score DIR A.csv B.csv"
         )
-    return [read_coding(path, items, sample, task) for path in sheets]
+    codings = [read_coding(path, items, sample, task) for path in sheets]
+    names = [coding.name for coding in codings]
+    if len(set(names)) < len(names):  # two folders, one file name
+        return [dataclasses.replace(coding, name=str(path)) for coding, path in zip(codings, sheets, strict=True)]
+    return codings
 
 
 def _coders(codings: Sequence[Coding], task: Task, how: Inference) -> dict[str, Any]:

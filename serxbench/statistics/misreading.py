@@ -130,13 +130,13 @@ def _assembled(strata: Sequence[Stratum], shares: Reals) -> Reals:
 
 
 def indistinct(table: Reals) -> Mask:
-    """(K,) truths that occur in a J, and that the parser reads as such less than CLEAR of the time."""
-    share, right = table.sum(axis=1), np.diagonal(table)
+    """(…, K) truths that occur in a J, and that the parser reads as such less than CLEAR of the time."""
+    share, right = table.sum(axis=-1), np.diagonal(table, axis1=-2, axis2=-1)
     return np.asarray((share > 0) & (right < CLEAR * share))
 
 
 def unmixing(table: Reals) -> Reals:
-    """(K, K) weights[reading, truth] that undo a J: E⁻¹, each row of which sums to 1.
+    """(…, K, K) weights[reading, truth] that undo a J, or many: E⁻¹, each row of which sums to 1.
 
     E is undone among the truths that the parser reads clearly, which makes it diagonally dominant and its inverse
     bounded. An indistinct truth t, and a reading that is never true, go by J[t, j] / Σ_t J[t, j] alone, whatever the
@@ -145,15 +145,21 @@ def unmixing(table: Reals) -> Reals:
     >>> unmixing(np.array([[0.4, 0.1], [0.0, 0.5]])).round(2).tolist()
     [[1.25, -0.25], [0.0, 1.0]]
     """
-    clear = (table.sum(axis=1) > 0) & ~indistinct(table)
-    reads = table.sum(axis=0)
+    identity = np.eye(table.shape[-1])
+    clear = (table.sum(axis=-1) > 0) & ~indistinct(table)
+    both = clear[..., :, None] & clear[..., None, :]
     # a reading that does not occur in the sample occurs nowhere: every reading has a stratum
-    weights = np.where(reads[:, None] > 0, (table / np.where(reads > 0, reads, 1)).T, np.eye(len(table)))
-    if clear.any():
-        among = table[np.ix_(clear, clear)]
-        inverse = np.linalg.inv(among / among.sum(axis=1, keepdims=True))
-        weights[np.ix_(clear, clear)] = weights[np.ix_(clear, clear)].sum(axis=1, keepdims=True) * inverse
-    return np.asarray(weights)
+    by_reading = np.swapaxes(table, -1, -2)
+    alone = _shares(by_reading, identity)
+    inverse = np.linalg.inv(np.where(clear[..., :, None], _shares(table * both, identity), identity))
+    kept = (alone * clear[..., None, :]).sum(axis=-1, keepdims=True)
+    return np.asarray(np.where(both, kept * inverse, alone))
+
+
+def _shares(rows: Reals, otherwise: Reals) -> Reals:
+    """Rows divided by their sums; the rows of `otherwise` where there is nothing."""
+    total = rows.sum(axis=-1, keepdims=True)
+    return np.asarray(np.where(total > 0, rows / np.where(total > 0, total, 1), otherwise))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +263,7 @@ def _drawn(system: Said, formula: Formula, tables: Reals) -> Reals:
     counts = np.zeros((n_codes + 1, len(rows)))
     np.add.at(counts, (system.read, kinds), 1.0)
     sums = np.einsum("jk,ktm->jtm", counts, rows)
-    weights = np.stack([unmixing(table) for table in tables])
+    weights = unmixing(tables)
     totals = np.einsum("djt,jtm->dm", weights, sums[:-1]) + sums[-1, -1]
     return formula(totals)
 

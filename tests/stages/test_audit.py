@@ -129,6 +129,7 @@ def test_what_rules_alone_read_stands_beside_a_parser_that_begins_with_them(smal
     found = readings_of(small)
     assert list(found) == ["rules+theirs", "rules"]
     assert found["rules"].derived
+    assert audit([small], FAST)["runs"][0]["not_stored"] == ["theirs"]
     assert found["rules"].codes == ["Sad", "Sad", "Angry", "refused", "empty", "off_format"]
 
 

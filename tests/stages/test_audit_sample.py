@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 from audited_runs import make_corpus, make_run, read_sheet, says, write_sheet_rows
+from conftest import write_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serxbench.corpora import open_corpus
 from serxbench.errors import RunError, UnknownName, UsageError
 from serxbench.runs import Run
 from serxbench.stages.audit_rules import ANSWERS
 from serxbench.stages.audit_sample import LEAST, SampleRequest, allocate, draw_sample
 from serxbench.stages.audit_sheets import Item, read_coding, safe_cell, write_sheet
+from serxbench.stages.import_answers import import_answers
+from serxbench.stages.parse import parse
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,25 @@ def test_a_sample_that_people_may_be_coding_is_never_drawn_over(runs: list[Run],
         draw_sample(runs, drawn, SampleRequest(per_system=100))
     with pytest.raises(UsageError, match="named twice"):
         draw_sample([runs[0], runs[0]], drawn / "x", SampleRequest())
+
+
+def test_equal_letters_under_different_options_are_different_items(tmp_path: Path) -> None:
+    utterances = [{"id": f"u{n}", "votes": ["Sad"]} for n in range(20)]
+    opened = open_corpus(f"manifest:{write_rows(tmp_path / 'corpus.jsonl', utterances)}", None)
+    runs = []
+    for mode in ("open", "closed"):
+        rows = [{"id": each["id"], "response": "(B) Sad" if mode == "open" else "(B)"} for each in utterances]
+        file = write_rows(tmp_path / f"{mode}.jsonl", [*rows[:10], *({**row, "response": "(A)"} for row in rows[10:])])
+        runs.append(import_answers(file, mode, (mode, False), opened, tmp_path / mode))
+        parse(runs[-1])
+    draw_sample(runs, tmp_path / "out", SampleRequest())
+    rows = read_sheet(tmp_path / "out" / "sheets" / "coder1.csv")
+    assert sorted((row["answer"], row["options"][:10]) for row in rows) == [
+        ("(A)", ""),
+        ("(A)", "(A) Angry "),
+        ("(B)", "(A) Angry "),
+        ("(B) Sad", ""),
+    ]
 
 
 def test_a_smaller_run_than_the_sample_is_coded_whole(runs: list[Run], tmp_path: Path) -> None:
