@@ -87,11 +87,12 @@ def _print_coders(found: Mapping[str, Any]) -> None:
             _limits(pair["agreement"]),
             _coefficient(pair["kappa"]),
             _coefficient(pair["ac1"]),
-            _coefficient(pair["kappa_all_codes"]),
+            *([_coefficient(pair["kappa_all_codes"])] if found["kind"] == "answers" else []),
         ]
         for pair in coders["pairs"]
     ]
-    _table(["coders", "agreement %", "kappa", "AC1", "kappa, reasons told apart"], rows)
+    apart = ["kappa, reasons told apart"] if found["kind"] == "answers" else []
+    _table(["coders", "agreement %", "kappa", "AC1", *apart], rows)
 
 
 def _name(system: Mapping[str, Any]) -> str:

@@ -47,7 +47,10 @@ def reopen(folder: Path, system: Mapping[str, Any], settings: Settings, data_roo
         readings = readings_of(run)
         reading = readings.get(system["parser"])
         if reading is None or readings_hash(reading) != system["readings_sha256"]:
-            return f"{run.path}: {system['parser']} does not read its answers as when the sample was drawn"
+            return (
+                f"{run.path}: {system['parser']} does not read its answers as when the sample was drawn, "
+                f"or their words are mapped otherwise; draw another sample"
+            )
         responses = run.read_records(files.RESPONSES, Response)
     except RunError as error:
         return str(error)
