@@ -41,8 +41,7 @@ class TwoRaters:
 
     confusion: [first rater's code][second rater's code] → items, in the order of `codes`.
     kappa: None where it is undefined: both raters gave one and the same code to every item.
-    agreement, kappa and ac1 have an interval of `level`; it has no width only if there is no item to the contrary and
-    no chance of one, so two raters who always agree have the lower limit that Wilson's interval gives.
+    agreement, kappa and ac1 have an interval of `level`, which has a width even where raters always, or never, agree.
     """
 
     codes: tuple[str, ...]
@@ -157,13 +156,13 @@ def _encoded(given: Sequence[str], codes: tuple[str, ...], rater: str) -> Intege
 
 
 def _coefficient(own: Contributions, formula: Formula, unit: Unit, how: Inference) -> Coefficient:
-    """The bootstrap's interval; Wilson's for raw agreement of single items; and Wilson's lower limit of agreement, with
-    the margins as they are, where nobody disagrees and a resample could therefore never differ."""
+    """The bootstrap's interval; Wilson's for raw agreement of single items; and the coefficient at Wilson's limits of
+    agreement, the margins as they are, where raters always or never agree and no resample could differ."""
     value, agreed = own.value(formula), own.value(agreement_formula)
     n_units = own.n_items if unit.n_clusters is None else unit.n_clusters
     if n_units < 2:
         return Coefficient(value=value, low=None, high=None)
-    if agreed == 1 or (formula is agreement_formula and unit.clusters is None):
+    if agreed in (0, 1) or (formula is agreement_formula and unit.clusters is None):
         low, high = wilson(agreed * n_units, n_units, how.level)
         return Coefficient(value=value, low=_at(low, own, formula), high=_at(high, own, formula))
     found = interval(own, formula, unit=unit, how=how)

@@ -87,6 +87,15 @@ def test_raters_who_never_differ_have_an_interval_nevertheless() -> None:
     assert found.kappa.low == pytest.approx(0.773, abs=5e-4)
 
 
+def test_raters_who_never_agree_have_an_interval_nevertheless() -> None:
+    """Wilson's upper limit of 0 of 30 is 3.84 / 33.84 = .1135; p_e = .5, so κ ≤ −1 + .1135 / .5 = −.773."""
+    found = compare_raters(["A"] * 15 + ["B"] * 15, ["B"] * 15 + ["A"] * 15, ("A", "B"))
+    assert found.kappa is not None
+    assert (found.kappa.value, found.kappa.low) == (-1, -1)
+    assert found.kappa.high == pytest.approx(-0.773, abs=5e-4)
+    assert found.agreement.high == pytest.approx(0.1135, abs=5e-5)
+
+
 def test_intervals_widen_for_clusters_of_equal_items() -> None:
     """Every speaker's 20 items are one verdict: the items say no more than the speakers do."""
     rng = np.random.default_rng(7)
