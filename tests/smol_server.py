@@ -23,7 +23,7 @@ import pytest
 #: The name under which it is served.
 NAME = "smollm2-135m"
 
-_START_SECONDS = 420
+_START_SECONDS = 900
 
 
 @contextlib.contextmanager

@@ -129,7 +129,7 @@ def load_table(path: Path | None = None) -> WordTable:
 
     >>> table = load_table()
     >>> table.version, table.labels["frustrated"], table.sources["frustrated"]
-    (1, 'Angry', 'msp-secondary')
+    (2, 'Angry', 'msp-secondary')
     """
     if path is None:
         name = f"{__package__}/{_SHIPPED}"

@@ -66,6 +66,7 @@ _NEGATED_AFTER_NARROW = re.compile(
     r"[^。、，,.\n]{0,8}?(?:では?な[いく]|じゃな|はな[いく]|がな[いく]|くな[いく]|ません|いない|せず|ない)"
     r"|(?:이|가|은|는|하지|하지는|지|지는|한 것은|함이|의 감정은|의 징후는|의 징후가)?\s*(?:않|아니|아닌|없)"
     r"|\s*(?:것|게|건)(?:이|은|는)?\s*아니"
+    r"|\s+(?:değil|नहीं)"
 )
 
 _HYPOTHETICAL = re.compile(
@@ -140,10 +141,12 @@ def is_negated(before: str, after: str, word: str = "") -> bool:
     """
     if _COMPARATIVE.fullmatch(word) and _SUPERLATIVE.search(before):
         return False
-    if _NEGATED_AFTER.match(after) or _NEGATED_AFTER_NARROW.match(after):
+    if _NEGATED_AFTER.match(after) or (not after.isascii() and _NEGATED_AFTER_NARROW.match(after)):
         return True
-    if match := _NEGATED_BEFORE_NARROW.search(before):
+    if not before.isascii() and (match := _NEGATED_BEFORE_NARROW.search(before)):
         return not _RELEASE_NARROW.search(match[0].removeprefix("不是"))
+    if not _NEGATION.search(before):
+        return False
     cleared = _NOT_NEGATING.sub(lambda m: "+" * len(m[0]), before)
     clause = cleared[max((m.end() for m in _NEW_CLAUSE.finditer(cleared)), default=0) :]
     return any(_reaches(match, clause[match.end() :]) for match in _NEGATION.finditer(clause))

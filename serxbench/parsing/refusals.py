@@ -24,6 +24,7 @@ _REFUSAL = re.compile(
     r"|\b(?:tut mir leid|entschuldigung|ich kann (?:\w+ )*nicht|je suis désolée?|je ne (?:peux|suis) pas"
     r"|lo siento|no puedo"
     r"|desculpe|não (?:posso|consigo)|mi dispiace|non posso)\b"
+    r"|\b(?:не могу|невозможно|извините|nie mogę|ik kan (?:\w+ )?niet|xin lỗi|không thể)\b|لا أستطيع|لا يمكن|खेद है"
     r"|抱歉|对不起|對不起|无法|無法|不能判断|申し訳|できません|わかりません|죄송|수 없습니다"
 )
 

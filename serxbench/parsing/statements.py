@@ -23,7 +23,10 @@ _SLOT = re.compile(
     r"|choice|verdict|result"
     r"|conclusion|emotion (?:label|category|class)|stimmung|gefühl|antwort|émotion|réponse|emoción"
     r"|respuesta|emoção|resposta"
-    r"|emozione|risposta|情感|情绪|情緒|答案|感情|答え|감정|정답|답변?)(?: \([^)]*\))?\s*(?::|：|=|->|→)\s*[^\n]*$"
+    r"|emozione|risposta|эмоция|ответ|emocja|odpowiedź|emotie"
+    r"|antwoord|duygu|cevap|cảm xúc|trả lời"
+    r"|العاطفة|المشاعر|الإجابة|भावना|उत्तर|情感|情绪|情緒|答案|感情|答え|감정|정답"
+    r"|답변?)(?: \([^)]*\))?\s*(?::|：|=|->|→)\s*[^\n]*$"
 )
 _SLOT_SIGN = re.compile(r"[:=：→]|->")
 _SHORT_SENTENCE = 80

@@ -42,13 +42,19 @@ ORDINARY = word_set(
     ernst sauer serio seria stolz otro otra altro outro outra autre andere andre bravo brava pena ravi fier gioco
     animato
     ruhig calme sorge glück grave choc lust anxious_to regular peaceful patient shy wary averse awkward objective
+    rejected rejection neglected unwanted appalling repellent dreadful pitiful cowed pompous judgmental judgemental
+    mellow modest humble tantrum deflated desolate desolation suspense forgiving devoted devotion dignified pragmatic
+    subdued robotic journalistic zealous mindful inspirational vengeance restless downtrodden abrasive vehement
+    tetchy demeaning derogatory engrossed fervent charmed obsessed
     plaintive festive radiant romantic reminiscent radiant marvel speechless stunned defensive apologetic mortified
     entertainment confusion_about lively energetic warmly friendly dry wry sensitive gentle
     """
 )
 
-_WORD = re.compile(r"[a-zà-öø-ÿāăąćčďđēęěğīłńňōőœřśşšťūůűźżž]+(?:['’][a-z]+)?")
-_NARROW = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+# Latin with its extensions, Vietnamese among them, Cyrillic and Arabic: scripts whose words stand apart.
+_WORD = re.compile(r"[a-zà-öø-ÿ\u0100-\u017fơư\u1ea0-\u1eff\u0430-\u045f\u0620-\u064a]+(?:['’][a-z]+)?")
+# Scripts without spaces, and Devanagari, whose vowel signs are no letters to the re module.
+_NARROW = re.compile(r"[\u0900-\u097f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 class Token(NamedTuple):

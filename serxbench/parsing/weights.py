@@ -49,8 +49,8 @@ class _Weighed(NamedTuple):
 def weighings(text: str, items: Sequence[Item]) -> Iterator[tuple[list[int], int]]:
     """The weighings in `text`: which items take part, and which of them has most.
 
-    A weighing gives a number, a tick, or yes or no to each of two or more neighbours of different classes. One in which
-    nothing has more than the others decides nothing and is left out.
+    A weighing gives a number, a tick, or yes or no to each of two or more neighbours. One in which no class has more
+    than the others decides nothing and is left out.
 
     >>> list(weighings("30% happy, 70% surprised", [Item(4, 9, "Happy"), Item(15, 24, "Surprise")]))
     [([0, 1], 1)]
@@ -63,7 +63,7 @@ def weighings(text: str, items: Sequence[Item]) -> Iterator[tuple[list[int], int
         best = max(each.weight for each in run)
         first = [each.number for each in run if each.weight == best]
         decided = best > 0 and len({items[index].label for index in first}) == 1
-        if decided and len({items[index].label for index in indices}) > 1 and not used & set(indices):
+        if decided and len(indices) > 1 and not used & set(indices):
             used.update(indices)
             yield indices, first[0]
 

@@ -71,6 +71,14 @@ LANGUAGES = {
     "L'emozione è {}.": {"rabbia": "Angry", "tristezza": "Sad", "gioia": "Happy", "paura": "Fear"},
     "说话人的情绪是{}。": {"愤怒": "Angry", "悲伤": "Sad", "高兴": "Happy", "恐惧": "Fear", "中性": "Neutral"},
     "話者の感情は{}です。": {"怒り": "Angry", "悲しみ": "Sad", "喜び": "Happy", "恐怖": "Fear", "嫌悪": "Disgust"},
+    "Эмоция: {}.": {"гнев": "Angry", "грусть": "Sad", "радость": "Happy", "страх": "Fear", "отвращение": "Disgust"},
+    "Говорящий звучит {}.": {"сердито": "Angry", "грустно": "Sad", "радостно": "Happy", "нейтрально": "Neutral"},
+    "De spreker klinkt {}.": {"boos": "Angry", "verdrietig": "Sad", "blij": "Happy", "angstig": "Fear"},
+    "Emocja: {}": {"złość": "Angry", "smutek": "Sad", "radość": "Happy", "strach": "Fear", "pogarda": "Contempt"},
+    "Konuşmacı {}.": {"kızgın": "Angry", "üzgün": "Sad", "mutlu": "Happy", "şaşkın": "Surprise", "sakin": "Neutral"},
+    "Người nói có vẻ {}.": {"tức giận": "Angry", "buồn": "Sad", "vui": "Happy", "sợ hãi": "Fear"},
+    "المتحدث {}": {"غاضب": "Angry", "حزين": "Sad", "سعيد": "Happy", "خائف": "Fear", "محايد": "Neutral"},
+    "वक्ता {} है": {"गुस्से में": "Angry", "दुखी": "Sad", "खुश": "Happy", "हैरान": "Surprise", "शांत": "Neutral"},
     "화자의 감정은 {}입니다.": {"분노": "Angry", "슬픔": "Sad", "기쁨": "Happy", "두려움": "Fear", "혐오": "Disgust"},
 }
 DENIALS = [
@@ -80,6 +88,13 @@ DENIALS = [
     "Is the speaker {}?", "I'd be {} to help.", "The sentence 'I am {}' is spoken.", "The listener might feel {}.",
 ]  # fmt: skip
 
+WEIGHINGS = [
+    "{w} (80%), {d} (20%)", "{d} 20%, {w} 80%", "80% {w}, 20% {d}", "{d}: 0.2\n{w}: 0.8", "- {d}: 15%\n- {w}: 85%",
+    "| {d} | 0.1 |\n| {w} | 0.9 |", "- [ ] {d}\n- [x] {w}", "☐ {d} ☑ {w}", "{d}: no; {w}: yes",
+    "{w}: present. {d}: absent.",
+    "{d} → no, {w} → yes", "about 70 percent {w}, 30 percent {d}", "{d} ✗ {w} ✓", "{d} - 2/10, {w} - 8/10",
+    '[{{"label": "{d}", "score": 0.1}}, {{"label": "{w}", "score": 0.9}}]', '{{"{d}": 0.3, "{w}": 0.7}}',
+]  # fmt: skip
 adjectives = st.sampled_from(sorted(ADJECTIVES))
 
 
@@ -142,6 +157,14 @@ def test_what_is_denied_supposed_or_asked_is_no_answer(
 )
 def test_the_right_one_of_two(word: str, denied: str, frame: str) -> None:
     assert label(frame.format(w=word, d=denied)) == ADJECTIVES[word]
+
+
+@settings(max_examples=300, deadline=None)
+@given(word=adjectives, other=adjectives, weighing=st.sampled_from(WEIGHINGS), options=st.sampled_from([None, OPTIONS]))
+def test_the_weightiest_of_two(
+    word: str, other: str, weighing: str, options: tuple[tuple[str, str], ...] | None
+) -> None:
+    assert label(weighing.format(w=word, d=other), options) == ADJECTIVES[word]
 
 
 @settings(max_examples=500, deadline=None)

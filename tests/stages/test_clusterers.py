@@ -168,7 +168,7 @@ def test_minilm_gives_new_words_the_class_of_their_neighbours(
         made.append(self)
 
     monkeypatch.setattr(NearestMapper, "__init__", remember)
-    answered = make_run(tmp_path, [f"<answer>{word}</answer>" for word in ("vexatious", "overjoyous", "microphone")])
+    answered = make_run(tmp_path, [f"<answer>{word}</answer>" for word in ("peeved off", "overjoyous", "microphone")])
     parse(answered)
     found = cluster(answered, "minilm")
     assert [(each.label, each.via) for each in found] == [("Angry", "near"), ("Happy", "near"), ("Other", "far")]
