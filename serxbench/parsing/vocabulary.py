@@ -94,7 +94,9 @@ def tokens_of(lower: str) -> list[Token]:
     >>> [token.text for token in tokens_of("isn't matter-of-fact")]
     ["isn't", 'matter', 'of', 'fact']
     """
-    return [Token(m.start(), m.end(), m[0]) for m in _WORD.finditer(lower)]
+    # Past Token's own __new__, which takes longer than the rest: long answers are mostly words that no rule looks at.
+    make, kind = tuple.__new__, Token
+    return [make(kind, (m.start(), m.end(), m[0])) for m in _WORD.finditer(lower)]
 
 
 class Vocabulary:

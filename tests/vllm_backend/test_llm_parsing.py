@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import smol_server
 
-for folder in ("parsing", "stages"):
-    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
+sys.path.insert(0, str(Path(__file__).parent.parent / "parsing"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "stages"))
 
 from answer_styles import OPEN
 from answered import make_run, requests_at
