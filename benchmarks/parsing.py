@@ -2,10 +2,10 @@
 
     python benchmarks/parsing.py [--quick] [--answers FILE]
 
-Speed: 46,000 distinct answers in a mixture of short ones, sentences and chains of thought, on one core, and each kind by
-itself. Accuracy: the collections of answers in tests/parsing, and a file of labelled answers if one is given (JSON lines
-with `response`, `label` and, for closed questions, `options`). minilm (with the extra of that name): every English word
-of the table left out, and left out together with all words that begin like it.
+Speed: 46,000 distinct answers in a mixture of short ones, sentences and chains of thought, on one core, and each kind
+by itself. Accuracy: the collections of answers in tests/parsing, and a file of labelled answers if one is given (JSON
+lines with `response` and `label`). minilm (with the extra of that name): every English word of the table left out, and
+left out together with all words that begin like it.
 """
 
 from __future__ import annotations
