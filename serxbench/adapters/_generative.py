@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serxbench.adapters._inputs import Prepared, last_logits, pad_left
 from serxbench.adapters._quiet import hush_transformers
 from serxbench.adapters._tuning import Cache, Tuning, remember_features, set_attention
 from serxbench.audio import SAMPLE_RATE, Clip
@@ -29,18 +29,6 @@ if TYPE_CHECKING:
 
 #: Below this, pooling in an audio encoder can leave no token at all.
 MIN_SECONDS = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """The inputs of one batch, before they are on the device.
-
-    fitting: positions of the clips that are long enough for the model. inputs: for each group of them that goes through
-    the model together, positions in `fitting` and the model's keyword arguments.
-    """
-
-    fitting: tuple[int, ...]
-    inputs: tuple[tuple[tuple[int, ...], dict[str, Any]], ...]
 
 
 class Generative:
@@ -171,7 +159,7 @@ class Generative:
         import torch
 
         inputs = self._on_device(self.build_inputs(waveforms, prompt))
-        with torch.inference_mode():
+        with torch.inference_mode(), last_logits(self._model):
             logits = self._model(**inputs).logits[:, -1]
         return np.asarray(logits.float().cpu(), dtype=np.float32)
 
@@ -186,7 +174,7 @@ class Generative:
         import torch
 
         inputs = self._on_device(inputs)
-        with torch.inference_mode():
+        with torch.inference_mode(), last_logits(self._model):
             tokens = self._model.generate(**inputs, generation_config=self._cached_config(decoding))
         # Decoder-only with left padding: every row's answer begins where the padded prompt ends. A prompt given as
         # embeddings is not returned.
@@ -216,17 +204,6 @@ class Generative:
 
     def _generation_config(self, decoding: Decoding) -> Any:
         return complete_generation_config(decoding, self._end_tokens, self._pad_token)
-
-
-def pad_left(rows: Sequence[Sequence[int]], pad_token: int) -> dict[str, Any]:
-    """`input_ids` and `attention_mask` of shape (rows, longest); all rows end together."""
-    import torch
-
-    longest = max(map(len, rows))
-    return {
-        "input_ids": torch.tensor([[pad_token] * (longest - len(row)) + list(row) for row in rows]),
-        "attention_mask": torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
-    }
 
 
 def respond_to(id: str, clip: Clip, answer: tuple[str, bool] | None, limits: tuple[float, float]) -> Response:

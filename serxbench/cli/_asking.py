@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from serxbench.progress import Progress
     from serxbench.stages.backends import RespondRequest
 
-DEFAULT_BATCH_SIZE = 8
+
+def _number_or_auto(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """The number; None for `auto`."""
+    if value == "auto":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor auto", context, parameter) from None
 
 
 def only_typed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -61,7 +69,13 @@ _OPTIONS = (
     options.data,
     options.data_root,
     options.limit,
-    options.option("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, help="Utterances computed together."),
+    options.option(
+        "--batch-size",
+        callback=_number_or_auto,
+        metavar="N|auto",
+        default="auto",
+        help="Utterances computed together; auto: as many as fit on the GPU, 8 without one.",
+    ),
     options.option("--max-new-tokens", type=int, default=256, help="The longest answer, in tokens."),
     options.option("--temperature", type=float, default=0.0, help="0 is greedy decoding."),
     options.option("--seed", type=int, default=0, help="Of sampling; greedy decoding uses none."),

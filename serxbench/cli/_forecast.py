@@ -29,7 +29,7 @@ def print_forecast(request: RespondRequest, out: Path, as_json: bool) -> int:
 def _lines(found: Forecast) -> list[tuple[str, str]]:
     tokens = found.tokens
     audio = "an unknown number" if tokens.audio is None else f"{tokens.audio:,}"
-    batches = "made up as it goes" if found.batches is None else f"{found.batches:,} of at most {found.batch_size}"
+    batches = "made up by the run" if found.batches is None else f"{found.batches:,} of at most {found.batch_size}"
     lines = [
         ("model", f"{found.model}, backend {found.backend}"),
         ("items", f"{found.n:,} of {found.corpus}; {found.n_unreadable} unreadable, {found.n_done:,} answered already"),

@@ -25,6 +25,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class RespondRequest:
     """One model asked one prompt about one corpus.
 
+    batch_size: None for as many as fit; see serxbench.stages.batch_sizes.
     backend: how it is computed, with options that only it understands.
     device, dtype: `auto` lets the machine and the card decide. may_upload: the user has the right to send audio of a
     corpus whose licence does not give it. control: what the model gets in place of the sound. trust_remote_code: code
@@ -39,7 +40,7 @@ class RespondRequest:
     prompt: Prompt
     corpus: Corpus
     decoding: Decoding
-    batch_size: int
+    batch_size: int | None
     backend: str = "transformers"
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
@@ -78,6 +79,7 @@ def prepare(request: RespondRequest) -> tuple[LocatedModel | ServedModel, Loadin
 
 def start_engine(request: RespondRequest, model: LocatedModel | ServedModel, loading: Loading, log: Path) -> Engine:
     """The backend that was asked for; nothing is loaded yet."""
+    assert request.batch_size is not None
     load = functools.partial(
         _load, model, loading, request.control, transcripts_of(request), request.trust_remote_code, log
     )

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import yaml
 from serxbench import runs
 from serxbench.adapters import Adapter, Loading
 from serxbench.engines import UNREADABLE, Engine, Plan, Starting, find_backend, plan_singly
-from serxbench.engines._ray import choose_workers
-from serxbench.stages.backends import RespondRequest, backend_options, check_licence, utterances_asked
+from serxbench.engines._ray import Workers, choose_workers
+from serxbench.stages.backends import RespondRequest, backend_options, check_licence, choose_device, utterances_asked
+from serxbench.stages.batch_sizes import USUAL
 
 #: Of English in the vocabularies of today's models; OpenAI and Google give the same rule of thumb.
 CHARACTERS_A_TOKEN = 4
@@ -53,8 +54,9 @@ class Forecast:
     """What a run would do. n_done: responses that are there already; everything below is about the others.
 
     audio_hours: of sound that the model would hear. batches, batch_size: None where the engine makes up its own as it
-    goes. gpus_per_worker: None without Ray. calls: requests to a server, None if there is none. price: None where
-    nobody is paid. seconds: from the timings in the run folder, without loading the model; None if there are none.
+    goes, or the run finds out how many clips fit on its GPU. gpus_per_worker: None without Ray. calls: requests to a
+    server, None if there is none. price: None where nobody is paid. seconds: from the timings in the run folder,
+    without loading the model; None if there are none.
     """
 
     model: str
@@ -86,6 +88,8 @@ def forecast(request: RespondRequest, out: Path) -> Forecast:
     """
     check_licence(request)
     workers = choose_workers(request.ray, request.workers, request.gpus_per_worker, request.device)
+    sized = request.batch_size is not None or not _on_gpu(request, workers)
+    request = replace(request, batch_size=request.batch_size or USUAL)
     served = getattr(find_backend(request.backend), "SERVED", False)
     utterances = utterances_asked(request)
     # What a server's engine begins with, a key, is not needed to plan.
@@ -101,7 +105,7 @@ def forecast(request: RespondRequest, out: Path) -> Forecast:
         audio=_audio_tokens(entry, heard) if request.control != "transcript" else 0,
         answers=len(left) * request.decoding.max_new_tokens,
     )
-    planned, asked = _is_planned(plan, request), set(left)
+    planned, asked = sized and _is_planned(plan, request), set(left)
     return Forecast(
         model=request.card.name,
         backend=request.backend,
@@ -122,12 +126,18 @@ def forecast(request: RespondRequest, out: Path) -> Forecast:
     )
 
 
+def _on_gpu(request: RespondRequest, workers: Workers | None) -> bool:
+    """Whether the model would compute on a GPU, whose size a dry run does not look up."""
+    return workers.gpus > 0 if workers else choose_device(request.device).startswith("cuda")
+
+
 def _engine(request: RespondRequest) -> Engine:
     """The backend's engine, only to plan with: it is given nothing that it could load."""
 
     def load() -> Adapter:
         raise AssertionError("a dry run loads nothing")
 
+    assert request.batch_size is not None
     card = request.card
     device = "cpu" if request.device == "auto" else request.device
     starting = Starting(

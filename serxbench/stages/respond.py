@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from serxbench.stages.backends import (
     transcripts_of,
     utterances_asked,
 )
+from serxbench.stages.batch_sizes import choose_batch_size
 from serxbench.stages.controls import control_id
 from serxbench.stages.models import LocatedModel, ServedModel
 
@@ -38,10 +40,11 @@ def respond(request: RespondRequest, out: Path, progress: Progress) -> Run:
 
     Raises ManifestMismatch if `out` holds another run, RunLocked if someone else is writing it, AdapterError.
     """
-    if request.batch_size < 1:
+    if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1; found {request.batch_size}")
     check_licence(request)
     model, loading = prepare(request)
+    request = replace(request, batch_size=choose_batch_size(request, loading))
     utterances = utterances_asked(request)
     with runs.lock_folder(out):
         engine = start_engine(request, model, loading, out / WORKER_LOG)
@@ -60,6 +63,7 @@ def ask_again(request: RespondRequest, utterances: Sequence[Utterance], log: Pat
     """The batches for some of utterances_asked, computed as in a run and written nowhere. Raises AdapterError."""
     check_licence(request)
     model, loading = prepare(request)
+    request = replace(request, batch_size=choose_batch_size(request, loading))
     engine = start_engine(request, model, loading, log)
     plan = engine.plan(utterances)
     yield from engine.answer(_ask(request, utterances, plan, frozenset(), lambda event: None))

@@ -47,13 +47,13 @@ class Flip(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Verification(JsonRecord):
-    """What was found. responses: hash of the file that was verified. batch_size: of the run. n: utterances asked again.
+    """What was found. responses: hash of the file that was verified. n: utterances asked again.
 
-    n_label_flips counts those of the flips whose class differs too.
+    batch_size: of the run; None where a server decides. n_label_flips: of the flips, those whose class differs too.
     """
 
     responses: str
-    batch_size: int
+    batch_size: int | None
     n: int
     n_text_flips: int
     n_label_flips: int
@@ -90,13 +90,13 @@ def verify(run: Run, request: RespondRequest, n: int, progress: Progress) -> Ver
                 progress.advance(len(batch.responses), sum(response.stop == "error" for response in batch.responses))
         finally:
             progress.finish()
-        result = _compare(run, request.batch_size, answers, found)
+        result = _compare(run, answers, found)
         text = json.dumps(json.loads(result.to_json()), ensure_ascii=False, indent=2)
         runs.write_atomically(run.file(VERIFY), text)
     return result
 
 
-def _compare(run: Run, batch_size: int, answers: Mapping[str, Response], alone: Mapping[str, Response]) -> Verification:
+def _compare(run: Run, answers: Mapping[str, Response], alone: Mapping[str, Response]) -> Verification:
     flips = tuple(
         Flip(
             id=id,
@@ -110,7 +110,7 @@ def _compare(run: Run, batch_size: int, answers: Mapping[str, Response], alone: 
     )
     return Verification(
         responses=hash_file(run.file(runs.RESPONSES)),
-        batch_size=batch_size,
+        batch_size=run.manifest.engine.get("batch_size"),
         n=len(alone),
         n_text_flips=len(flips),
         n_label_flips=sum(flip.label != flip.label_alone for flip in flips),
