@@ -91,14 +91,6 @@ def let_memory_grow() -> None:
     if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
         os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
 
-    def _tune(self, adapter: Any, tuning: Tuning) -> None:
-        if not hasattr(adapter, "tune"):
-            raise UsageError(
-                f"'{self._starting.name}' has no choice of attention, cache or feature_cache; "
-                "leave those options of the backend transformers out"
-            )
-        adapter.tune(tuning)
-
 
 def _device_name(device: str) -> str:
     if not device.startswith("cuda"):

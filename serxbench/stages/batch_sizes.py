@@ -29,8 +29,8 @@ _SPARED_BYTES = 4 * 2**30
 #: The encoder's activations for 30 s of sound, an upper bound for Whisper-large in 16 bits.
 _ENCODER_BYTES = 192 * 2**20
 
-#: Growing a cache copies it, and leaves holes.
-_CACHE_OVERHEAD = 1.5
+#: Growing a cache copies it, layer by layer.
+_CACHE_OVERHEAD = 1.25
 
 _LONGEST_SECONDS = 30.0
 _TOKENS_A_SECOND = 25
