@@ -55,12 +55,13 @@ def test_the_manifest_says_what_computed(by_vllm: Path) -> None:
 
 def _wait_for_answers(out: Path, process: subprocess.Popen[bytes], n: int) -> None:
     journal = out / "journal.jsonl"
-    for _ in range(1200):
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
         assert process.poll() is None, "it ended before it could be stopped"
         if journal.is_file() and journal.read_bytes().count(b"\n") >= n:
             return
         time.sleep(0.05)
-    raise AssertionError("no answer in a minute")
+    raise AssertionError("no answer in ten minutes")
 
 
 @pytest.fixture(params=["0", "1"], ids=["in-process", "own-process"])
