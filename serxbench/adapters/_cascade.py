@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serxbench.adapters._decoding import complete_generation_config, find_end_tokens
 from serxbench.adapters._generative import (
-    complete_generation_config,
-    find_end_tokens,
     load_pretrained,
     unloadable,
 )

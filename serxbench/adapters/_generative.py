@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serxbench.adapters._decoding import complete_generation_config, find_end_tokens
 from serxbench.adapters._inputs import Prepared, last_logits, pad_left
 from serxbench.adapters._quiet import hush_transformers
 from serxbench.adapters._tuning import Cache, Tuning, remember_features, set_attention
 from serxbench.audio import SAMPLE_RATE, Clip
 from serxbench.errors import AdapterError
+from serxbench.llm._loglik import letter_of
 from serxbench.records import Decoding, Prompt, Response
 
 if TYPE_CHECKING:
@@ -105,6 +107,27 @@ class Generative:
             found = self._finish(inputs, decoding)
             answered.update(zip((prepared.fitting[n] for n in group), found, strict=True))
         return [self._response(ids[n], clip, answered.get(n)) for n, clip in enumerate(clips)]
+
+    def weigh(
+        self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, prepared: Prepared | None = None
+    ) -> list[tuple[Response, dict[str, float]]]:
+        """A response without text for each clip, and what log-probability the options' letters have as first token.
+
+        They come from the pass that `generate` begins with. There are none for a clip that is too short.
+        """
+        prepared = prepared or self.prepare(clips, prompt)
+        letters = {letter for letter, _ in prompt.options or ()}
+        vocabulary = self._processor.tokenizer.get_vocab()
+        wanted = {token: number for token, number in vocabulary.items() if letter_of(token) in letters}
+        found: dict[int, dict[str, float]] = {}
+        for group, inputs in prepared.inputs:
+            shares = self._first_token(inputs)[:, list(wanted.values())].tolist()
+            rows = (dict(zip(wanted, row, strict=True)) for row in shares)
+            found.update(zip((prepared.fitting[n] for n in group), rows, strict=True))
+        return [
+            (self._response(ids[n], clip, ("", True) if n in found else None), found.get(n, {}))
+            for n, clip in enumerate(clips)
+        ]
 
     def hear(self, clips: Sequence[Clip], prompt: Prompt) -> NDArray[np.float32]:
         """The logits of the first answer token, shape (clips, vocabulary): what the sound does to the model."""
@@ -191,6 +214,16 @@ class Generative:
             return ready
         return {name: value.pin_memory() if value.device.type == "cpu" else value for name, value in ready.items()}
 
+    def _first_token(self, inputs: Any) -> Any:
+        """Log-probabilities of the first answer token, shape (rows, vocabulary), float32 on the CPU."""
+        import torch
+
+        config = self._cached_config(Decoding(max_new_tokens=1))
+        config.num_beams, config.output_logits, config.return_dict_in_generate = 1, True, True
+        with torch.inference_mode(), last_logits(self._model):
+            (logits,) = self._model.generate(**self._on_device(inputs), generation_config=config).logits
+            return logits.float().log_softmax(-1).cpu()
+
     def _on_device(self, inputs: Any) -> dict[str, Any]:
         """The inputs where the model is."""
         ready = self._ready_to_move(inputs)
@@ -232,35 +265,6 @@ def describe_clip(clip: Clip, max_seconds: float) -> dict[str, Any]:
         "note": ", ".join(filter(None, (clip.note, cut))) or None,
         "audio_sha256": clip.sha256()[:16],
     }
-
-
-def complete_generation_config(decoding: Decoding, end_tokens: list[int], pad_token: int, num_beams: int = 1) -> Any:
-    """A transformers GenerationConfig in which nothing is left for the checkpoint's own settings to fill in."""
-    from transformers import GenerationConfig
-
-    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    if decoding.temperature > 0:
-        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": 1.0, "top_k": 0}
-    return GenerationConfig(
-        max_new_tokens=decoding.max_new_tokens,
-        min_new_tokens=1,
-        num_beams=num_beams,
-        repetition_penalty=1.0,
-        length_penalty=1.0,
-        no_repeat_ngram_size=0,
-        eos_token_id=end_tokens,
-        pad_token_id=pad_token,
-        **sampling,
-    )
-
-
-def find_end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end an answer, from wherever the checkpoint names them. Raises AdapterError if nowhere."""
-    for holder in (model.generation_config, model.config.get_text_config(), tokenizer):
-        found = getattr(holder, "eos_token_id", None)
-        if found is not None:
-            return sorted(found) if isinstance(found, (list, tuple)) else [int(found)]
-    raise AdapterError("the checkpoint names no end-of-text token (eos_token_id), so no answer would ever end")
 
 
 def check_audio_tokens(found: Any, wanted: Any) -> None:

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from serxbench.adapters import Loading
-from serxbench.adapters._generative import Generative, check_prompt_style, complete_generation_config, unloadable
+from serxbench.adapters._decoding import complete_generation_config
+from serxbench.adapters._generative import Generative, check_prompt_style, unloadable
 from serxbench.adapters._quiet import hush_transformers
 from serxbench.audio import SAMPLE_RATE, Clip
 from serxbench.errors import AdapterError, nearest

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from serxbench.adapters._tuning import Attention, Cache, Tuning
 from serxbench.errors import UsageError
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {"attention": get_args(Attention), "cache": get_args(Cache)}
+Decode = Literal["text", "loglik"]
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "attention": get_args(Attention),
+    "cache": get_args(Cache),
+    "decode": get_args(Decode),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +25,14 @@ class TransformersOptions:
 
     attention: which kernels. cache: `static` is allocated once for the longest prompt and answer, and on a GPU the
     decoding step is compiled. feature_cache: a folder; None keeps none. feature_cache_gib: the most that it may hold.
+    decode: what `--decode` says.
     """
 
     attention: Attention = "sdpa"
     cache: Cache = "dynamic"
     feature_cache: Path | None = None
     feature_cache_gib: float = 100.0
+    decode: Decode = "text"
 
     def describe(self) -> dict[str, Any]:
         """What may move an answer, where it is not as usual."""
@@ -33,7 +41,7 @@ class TransformersOptions:
 
     def tuning(self) -> Tuning | None:
         """What the adapter is told; None if there is nothing to tell."""
-        if self == TransformersOptions(feature_cache_gib=self.feature_cache_gib):
+        if self == TransformersOptions(feature_cache_gib=self.feature_cache_gib, decode=self.decode):
             return None
         return Tuning(
             attention=self.attention,

@@ -17,7 +17,8 @@ class VllmOptions:
     max_num_seqs: answers computed together. concurrency: clips decoded and handed over, but not answered; memory grows
     with it. enforce_eager: no CUDA graphs and no compilation. gpu_memory_utilization: the share of a GPU that weights
     and cache take. tensor_parallel_size: GPUs that share the weights. max_model_len: the longest prompt and answer, in
-    tokens; the checkpoint's own if None. kv_cache_gib: the cache's size; None leaves it to vLLM.
+    tokens; the checkpoint's own if None. kv_cache_gib: the cache's size; None leaves it to vLLM. decode: what
+    `--decode` says.
     """
 
     max_num_seqs: int = 64
@@ -27,6 +28,7 @@ class VllmOptions:
     tensor_parallel_size: int = 1
     max_model_len: int | None = None
     kv_cache_gib: float | None = None
+    decode: str = "text"
 
     def describe(self) -> dict[str, Any]:
         """What may move an answer: what is computed together, and by which kernels."""
@@ -35,6 +37,7 @@ class VllmOptions:
             "enforce_eager": self.enforce_eager,
             "tensor_parallel_size": self.tensor_parallel_size,
             "max_model_len": self.max_model_len,
+            **({} if self.decode == "text" else {"decode": self.decode}),
         }
 
 
@@ -55,6 +58,8 @@ def read_options(given: Mapping[str, Any], device: str) -> VllmOptions:
     for name, value in chosen.items():
         if name not in known:
             raise UsageError(f"the backend vllm has no option '{name}'; there are: {', '.join(known)}")
+        if name == "decode":
+            continue  # its values are the engine's DECODES, and were looked at
         wanted = _NUMBERS.get(name, int)
         fits = isinstance(value, bool) == (wanted is bool) and isinstance(value, (wanted, int))
         if not fits or (wanted is not bool and value <= 0):

@@ -22,8 +22,12 @@ from serxbench.engines import UNREADABLE, Asked, Batch, Plan, Starting, failure,
 from serxbench.engines._ahead import Loaded, prepare_ahead
 from serxbench.engines._hearing import prove_hearing
 from serxbench.engines._transformers_options import read_options
+from serxbench.engines._weighing import WeighingAdapter
 from serxbench.errors import AdapterError, UsageError
 from serxbench.records import Decoding, Prompt, Response, Utterance
+
+#: What `--decode` may say.
+DECODES = ("text", "loglik")
 
 #: So many clips in a row on which a model raises, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
@@ -68,6 +72,8 @@ class TransformersEngine:
         adapter = self._starting.load()
         if tuning is not None:
             self._tune(adapter, tuning)
+        if self._options.decode == "loglik":
+            adapter = WeighingAdapter(adapter, self._starting.name)
         asked.note({"event": "loaded", "seconds": round(time.perf_counter() - began, 3)})
         prove_hearing(adapter, asked, self._starting.batch_size)
         request = (asked.prompt, asked.decoding)

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import importlib.util
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -25,13 +25,17 @@ from serxbench.audio import SAMPLE_RATE, Clip, read_ahead
 from serxbench.engines import UNREADABLE, Asked, Batch, Plan, Starting, failure, plan_singly
 from serxbench.engines._hearing import PROBE_CLIPS, prove_hearing
 from serxbench.engines._vllm_hearing import Ear
-from serxbench.engines._vllm_options import read_options
+from serxbench.engines._vllm_options import VllmOptions, read_options
 from serxbench.engines._vllm_session import Answer, Refused, Session, check_tokens
+from serxbench.engines._weighing import weigh_response
 from serxbench.errors import AdapterError, AudioError
 from serxbench.records import Response, Utterance
 
 #: Decoded clips that wait for a place; those that have one are counted by the option `concurrency`.
 _CLIPS_AHEAD = 8
+
+#: What `--decode` may say.
+DECODES = ("text", "loglik")
 
 #: So many clips in a row that vLLM refuses, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
@@ -99,7 +103,7 @@ class VllmEngine:
             asked.note({"event": "loaded", "seconds": round(time.perf_counter() - began, 3)})
             if not asked.silent and asked.transcripts is None:
                 prove_hearing(Ear(session, renderer, asked.note), asked, PROBE_CLIPS)
-            stream = _Stream(session, renderer, asked, self._options.concurrency)
+            stream = _Stream(session, renderer, asked, self._options)
             yield from stream.run(waiting)
 
 
@@ -116,8 +120,9 @@ class _Open:
 class _Stream:
     """The requests of one run, at most `concurrency` of them open."""
 
-    def __init__(self, session: Session, renderer: Renderer, asked: Asked, concurrency: int) -> None:
-        self._session, self._renderer, self._asked, self._concurrency = session, renderer, asked, concurrency
+    def __init__(self, session: Session, renderer: Renderer, asked: Asked, options: VllmOptions) -> None:
+        self._session, self._renderer, self._asked = session, renderer, asked
+        self._concurrency, self._loglik = options.concurrency, options.decode == "loglik"
         self._open: dict[str, _Open] = {}
         self._n_answered = 0
         self._refused: list[str] = []
@@ -175,10 +180,20 @@ class _Stream:
 
     def _hand_over(self, request: _Open, tokens: Sequence[int], sound: Any) -> Response | None:
         decoding, key = self._asked.decoding, str(request.number)
+        if self._loglik:
+            decoding = replace(decoding, max_new_tokens=1, temperature=0.0)
         # One seed an utterance, so that a sampled answer does not depend on what is computed beside it.
         seed = decoding.seed + int(hashlib.sha256(request.id.encode()).hexdigest()[:8], 16)
         try:
-            self._session.ask(key, tokens, sound, decoding, end_tokens=self._renderer.end_tokens, seed=seed)
+            self._session.ask(
+                key,
+                tokens,
+                sound,
+                decoding,
+                end_tokens=self._renderer.end_tokens,
+                seed=seed,
+                log_probabilities=self._loglik,
+            )
         except Refused as error:
             reason = str(error)
             self._refused.append(reason)
@@ -198,8 +213,19 @@ class _Stream:
             yield self._batch(request.number, self._response(request, answer))
 
     def _response(self, request: _Open, answer: Answer) -> Response:
+        if self._loglik:
+            return self._weighed(Response(id=request.id, stop="end", **request.known), answer.top or {})
         (text,) = self._renderer.decode([answer.tokens])
         return Response(id=request.id, text=text, stop="end" if answer.ended else "length", **request.known)
+
+    def _weighed(self, response: Response, top: Mapping[int, float]) -> Response:
+        """The response with the options' shares of the first token."""
+        texts = self._renderer.decode([[token] for token in top])
+        shares: dict[str, float] = {}
+        for text, value in zip(texts, top.values(), strict=True):
+            # Two tokens may have one text.
+            shares[text] = float(np.logaddexp(value, shares[text])) if text in shares else value
+        return weigh_response(response, shares, self._asked.prompt.options or ())
 
     def _batch(self, number: int, response: Response) -> Batch:
         """The batch, with the seconds since the one before: many are computed at once, and the sum is the run's."""

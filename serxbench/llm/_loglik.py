@@ -39,5 +39,10 @@ def score_options(answer: Answer, options: Sequence[tuple[str, str]]) -> Answer:
     return Answer(text=best, stop="end", note=note, served=answer.served, probabilities=probabilities)
 
 
+def letter_of(token: str) -> str:
+    """What is left of a token without the dress of a letter."""
+    return token.strip(" \t\n().:*\"'▁ĠĊ")
+
+
 def _share(letter: str, logprobs: Mapping[str, float]) -> float:
-    return sum(math.exp(value) for token, value in logprobs.items() if token.strip(" \t\n().:*\"'▁Ġ") == letter)
+    return sum(math.exp(value) for token, value in logprobs.items() if letter_of(token) == letter)

@@ -79,6 +79,10 @@ class SilentAdapter:
         responses: list[Response] = self._adapter.generate(ids, _silenced(clips), prompt, decoding, **prepared)
         return responses
 
+    def weigh(self, ids: Sequence[str], clips: Sequence[Clip], prompt: Prompt, **prepared: Any) -> Any:
+        """What the options' letters get with silence."""
+        return self._adapter.weigh(ids, _silenced(clips), prompt, **prepared)
+
     def hear(self, clips: Sequence[Clip], prompt: Prompt) -> None:
         """None: there is nothing to hear."""
 
