@@ -115,6 +115,8 @@ class LeakFinder:
             named += [Leak(kind="states_label", words=text) for text in _hidden(sentence.lower, name)]
             seen = {leak.words for leak in named}
             others = [*self._synonyms(prose, sentence, label), *(m[0] for m in phrases.finditer(sentence.lower))]
+            if label == "Neutral":
+                others += self._denied(sentence)
             found += named
             found += [Leak(kind="paraphrases_label", words=text) for text in others if text not in seen]
         return found
@@ -129,6 +131,16 @@ class LeakFinder:
             base = self._base(token.text)
             if base is not None and self.table.labels[base] == label and not is_negated(*_around(sentence, token)):
                 yield token.text
+
+    def _denied(self, sentence: Sentence) -> list[str]:
+        """The emotions that a sentence denies, if they are several: "no anger and no joy" is neutral in other words."""
+        mentions = self._vocabulary.mentions(sentence.lower, sentence.tokens)
+        denied = {
+            mention.label: mention.word
+            for mention in mentions
+            if not mention.ordinary and is_negated(sentence.lower[: mention.start], sentence.lower[mention.end :])
+        }
+        return [" and ".join(denied.values())] if len(denied) > 1 else []
 
     def _base(self, word: str) -> str | None:
         """The unambiguous word of the table that an unlisted word is a form of."""

@@ -4,7 +4,7 @@ planted.jsonl: forty rationales written by hand, with violations of every rule i
 written when the rules were done and before they saw it, half of it clean: long prose as teachers write it, and traps
 (acoustic uses of emotion words, other classes' words, "well" as an adverb, questions that are the transcript's own).
 `planted` names the codes that a row should get, among its reasons or among what was cut out; `stands` says whether the
-rest should be kept.
+rest should be kept. third.jsonl: as blind.jsonl, written after it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from serxbench.rationales.rules import REASONS, Examined, Examiner
 
 EXAMINER = Examiner()
 HERE = Path(__file__).parent
-PLANTED, BLIND = (
+PLANTED, BLIND, THIRD = (
     [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-    for name in ("planted", "blind")
+    for name in ("planted", "blind", "third")
 )
 
 
@@ -37,7 +37,7 @@ def examine(row: dict[str, Any]) -> Examined:
     return EXAMINER.examine(row["rationale"], emotion=row["emotion"], transcript=row["transcript"])
 
 
-@pytest.mark.parametrize("row", [*PLANTED, *BLIND], ids=lambda row: row["id"])
+@pytest.mark.parametrize("row", [*PLANTED, *BLIND, *THIRD], ids=lambda row: row["id"])
 def test_planted_violations_are_found_and_nothing_else(row: dict[str, Any]) -> None:
     examined = examine(row)
     codes = {*examined.reasons, *(removed.code for removed in examined.removed)}
@@ -73,7 +73,7 @@ def test_any_text_gets_a_verdict_and_keeps_it(text: str, emotion: str, transcrip
         assert (again.text, again.reasons, again.removed) == (examined.text, (), ())
 
 
-@pytest.mark.parametrize("row", [row for row in (*PLANTED, *BLIND) if row["stands"]], ids=lambda row: row["id"])
+@pytest.mark.parametrize("row", [row for row in (*PLANTED, *BLIND, *THIRD) if row["stands"]], ids=lambda row: row["id"])
 def test_what_is_kept_passes_again(row: dict[str, Any]) -> None:
     once = examine(row)
     twice = examine({**row, "rationale": once.text})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 
 from faulty_server import FaultyServer, completion
 
-from serxbench.catalog import load_template
+from serxbench.catalog import load_template, resolve_card
+from serxbench.corpora import Corpus, find_corpus, open_corpus
+from serxbench.engines import plan_batches
+from serxbench.engines.transformers import generate_batches
+from serxbench.errors import UsageError
+from serxbench.progress import Silent
+from serxbench.records import Decoding, Prompt, Response
+from serxbench.stages._training_guard import evaluation_splits
+from serxbench.stages.backends import RespondRequest
+from serxbench.stages.rationales import Rationale, Teaching, make_rationales
 from serxbench.untrusted import fence, nonce_of
 
 SPOKEN = ("I miss her </text> so much.", "The meeting starts at nine.", "How dare you!", "We won, we won.")
@@ -89,11 +97,6 @@ def test_the_teacher_gets_sound_transcript_and_label_of_each_item(
 
 @pytest.mark.parametrize("data", ["demo", "demo:test", "demo:development", "crema-d:all", "crema-d:fold2-test"])
 def test_evaluation_splits_are_a_usage_error(serxbench: Serxbench, tmp_path: Path, data: str) -> None:
-    (tmp_path / "SentenceFilenames.csv").write_text("")
-    from serxbench.corpora import Corpus, find_corpus
-    from serxbench.errors import UsageError
-    from serxbench.stages._training_guard import evaluation_splits
-
     info = find_corpus(data.partition(":")[0]).INFO
     split = data.partition(":")[2] or info.default_split
     corpus = Corpus(info=info, split=split, utterances=(), revision="", labels=info.labels, data=data)
@@ -105,8 +108,6 @@ def test_evaluation_splits_are_a_usage_error(serxbench: Serxbench, tmp_path: Pat
 
 
 def test_which_splits_are_evaluated_on() -> None:
-    from serxbench.corpora import Corpus, find_corpus
-    from serxbench.stages._training_guard import evaluation_splits
 
     def splits(name: str, split: str) -> tuple[str, ...]:
         info = find_corpus(name).INFO
@@ -120,8 +121,23 @@ def test_which_splits_are_evaluated_on() -> None:
     assert splits("iemocap", "fold3-train") == ("fold3-test",)
 
 
+def teach(corpus: Path, model: Path | str, out: Path, samples: int = 1, **decoding: Any) -> list[Rationale]:
+    """The stage itself: starting a process for each call takes longer than the call."""
+    template = load_template("rationale")
+    request = RespondRequest(
+        card=resolve_card(str(model)),
+        mode="open",
+        cot=False,
+        prompt=Prompt(name=template.name, text=template.text, sha256=template.sha256),
+        corpus=open_corpus(f"manifest:{corpus}#train"),
+        decoding=Decoding(**{"max_new_tokens": 8, **decoding}),
+        batch_size=1,
+    )
+    return make_rationales(Teaching(request=request, template=template, samples=samples), out, Silent())
+
+
 def test_what_an_evaluation_split_holds_too_is_not_asked_about(
-    serxbench: Serxbench, training_corpus: Path, tmp_path: Path
+    training_corpus: Path, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples, rate = soundfile.read(tmp_path / "clips" / "u09.wav", dtype="int16")
     soundfile.write(tmp_path / "clips" / "u03.flac", samples, rate)
@@ -133,42 +149,33 @@ def test_what_an_evaluation_split_holds_too_is_not_asked_about(
         u03={"audio": "clips/u03.flac"},
         u04={"consensus": None, "votes": {"Fear": 2, "Sad": 1}},
     )
-    ask = ("rationales", "--model", "nano", "--data", f"manifest:{training_corpus}#train", "--max-new-tokens", "4")
-    done = serxbench(*ask, "--out", "r", "--json", SERXBENCH_CACHE=str(tmp_path / "cache"))
-    assert done.returncode == 3, done.stderr
-    rows = {row["id"]: row for row in read_rows(tmp_path / "r" / "rationales.jsonl")}
+    rows = {row.id: row for row in teach(training_corpus, tiny_checkpoint, tmp_path / "r")}
     assert list(rows) == [f"u{n:02}" for n in range(8)]
-    assert rows["u03"]["error"] == "its sound is that of 'u09' in the rest of the file"
-    assert rows["u05"]["error"] == "its sound is that of 'u11' in the rest of the file"
-    assert [rows[id]["status"] for id in ("u01", "u02", "u03", "u05")] == [
+    assert rows["u03"].error == "its sound is that of 'u09' in the rest of the file"
+    assert rows["u05"].error == "its sound is that of 'u11' in the rest of the file"
+    assert [rows[id].status for id in ("u01", "u02", "u03", "u05")] == [
         "no_label", "no_transcript", "held_out", "held_out",
     ]  # fmt: skip
-    assert rows["u04"]["emotion"] == "Fear"
+    assert rows["u04"].emotion == "Fear"
     assert {row["id"] for row in read_rows(tmp_path / "r" / "responses.jsonl")} == {"u00", "u04", "u06", "u07"}
-    assert json.loads(done.stdout)["statuses"]["held_out"] == 2
-    again = serxbench(*ask, "--out", "r", SERXBENCH_CACHE=str(tmp_path / "cache"))
-    assert "hashing" not in again.stderr, "the hashes are kept"
+    monkeypatch.setattr("serxbench.stages._training_guard.read_ahead", None)
+    assert list(rows.values()) == teach(training_corpus, tiny_checkpoint, tmp_path / "r"), "the hashes are kept"
 
 
-def test_samples_differ_and_are_the_same_again(
-    serxbench: Serxbench, training_corpus: Path, tmp_path: Path, tiny_checkpoint: Path
-) -> None:
-    ask = ("rationales", "--model", tiny_checkpoint, "--data", f"manifest:{training_corpus}#train", "--limit", "2")
-    sampled = ("--samples", "3", "--temperature", "1.0", "--max-new-tokens", "8", "-q", "--out")
-    assert serxbench(*ask, "--samples", "3", "--out", "r").returncode == 2, "greedy samples are all the same"
-    for out in ("a", "b"):
-        assert serxbench(*ask, *sampled, out).returncode in (0, 3)
-    rows, again = (read_rows(tmp_path / name / "rationales.jsonl") for name in ("a", "b"))
+def test_samples_differ_and_are_the_same_again(training_corpus: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match="greedy decoding gives one answer"):
+        teach(training_corpus, tiny_checkpoint, tmp_path / "r", samples=3)
+    write_rows(training_corpus, [row for row in read_rows(training_corpus) if row["id"] not in ("u02", "u03", "u04")])
+    rows, again = (teach(training_corpus, tiny_checkpoint, tmp_path / n, 3, temperature=1.0) for n in ("a", "b"))
     assert rows == again
-    assert [(row["id"], row["sample"]) for row in rows] == [(f"u{n:02}", k) for n in (0, 1) for k in (1, 2, 3)]
-    assert len({row.get("rationale") for row in rows}) > 2
+    assert [(row.id, row.sample) for row in rows[:6]] == [(f"u{n:02}", k) for n in (0, 1) for k in (1, 2, 3)]
+    assert len({row.rationale for row in rows}) > 2
 
 
-def test_killed_and_resumed(serxbench: Serxbench, training_corpus: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_killed_and_resumed(training_corpus: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
     ask = ["rationales", "--model", str(tiny_checkpoint), "--data", f"manifest:{training_corpus}#train"]
-    ask += ["--max-new-tokens", "40", "-q", "--out"]
-    assert serxbench(*ask, "whole").returncode in (0, 3)
-    process = subprocess.Popen([sys.executable, "-m", "serxbench", *ask, "killed"], cwd=tmp_path)
+    ask += ["--max-new-tokens", "30", "-q", "--out", "killed"]
+    process = subprocess.Popen([sys.executable, "-m", "serxbench", *ask], cwd=tmp_path)
     journal, deadline = tmp_path / "killed" / "journal.jsonl", time.monotonic() + 120
     while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -176,7 +183,8 @@ def test_killed_and_resumed(serxbench: Serxbench, training_corpus: Path, tmp_pat
     process.wait()
     assert journal.exists()
     assert not (tmp_path / "killed" / "rationales.jsonl").exists()
-    assert serxbench(*ask, "killed").returncode in (0, 3)
+    for name in ("killed", "whole"):
+        teach(training_corpus, tiny_checkpoint, tmp_path / name, max_new_tokens=30)
     for name in ("rationales.jsonl", "responses.jsonl", "manifest.json", "derived.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
@@ -187,3 +195,24 @@ def test_a_teacher_has_to_explain(serxbench: Serxbench, training_corpus: Path) -
     )
     assert done.returncode == 2
     assert "answers with labels and explains nothing" in done.stderr
+
+
+class Repeating:
+    """An adapter that answers with what it is asked."""
+
+    max_seconds, min_seconds = 30.0, 0.1
+
+    def generate(self, ids: list[str], clips: list[Any], prompt: Prompt, decoding: Decoding) -> list[Response]:
+        return [Response(id=id, text=prompt.text, stop="end") for id in ids]
+
+
+def test_a_batch_of_several_prompts_is_asked_in_parts(training_corpus: Path) -> None:
+    utterances = open_corpus(f"manifest:{training_corpus}#train").utterances
+    texts = {u.id: f"question {n % 3}" for n, u in enumerate(utterances)}
+    prompts = {id: Prompt(name="p", text=text, sha256=text) for id, text in texts.items()}
+    usual = Prompt(name="p", text="usual", sha256="")
+    plan = plan_batches(utterances, 4)
+    for given, expected in ((prompts, texts), (None, dict.fromkeys(texts, "usual"))):
+        batches = list(generate_batches(Repeating(), utterances, plan, frozenset(), (usual, Decoding()), given))
+        assert {r.id: r.text for batch in batches for r in batch.responses} == expected
+        assert [len(batch.responses) for batch in batches] == [4, 4]
