@@ -6,10 +6,12 @@ of a chain-of-thought run is. Of a file, it is the column `rationale`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,6 @@ from serxbench import runs
 from serxbench.corpora import Corpus
 from serxbench.emotions import EMOTIONS
 from serxbench.errors import RunError, UsageError
-from serxbench.hashing import hash_file
 from serxbench.metrics.totals import Contributions, mean_formula
 from serxbench.progress import Progress
 from serxbench.rationales.claims import PROPERTIES, Claim, find_claims
@@ -135,8 +136,11 @@ def write_assessment(run: Run, assessment: Mapping[str, Any], claims: Sequence[M
 
 def rules_hash() -> str:
     """Hash of the code and the lexicon that rationales are measured with."""
-    folder = Path(read_prose.__code__.co_filename).parent
-    return "-".join(hash_file(path)[:8] for path in sorted(folder.iterdir()) if path.suffix in (".py", ".tsv"))
+    digest = hashlib.sha256()
+    for file in sorted(resources.files("serxbench.rationales").iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith((".py", ".tsv")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _those(
