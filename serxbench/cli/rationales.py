@@ -33,12 +33,15 @@ from serxbench.cli._asking import backend_option, read_backend_options, remote_c
 @options.option("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="The number format.")
 @upload_option
 @remote_code_option
+@options.option(
+    "--dry-run", is_flag=True, envvar=None, help="Say what would be asked and what it would cost; ask nothing."
+)
 @options.option("--out", type=options.FOLDER, required=True, envvar=None, help="The folder to write.")
 @options.cards
 @options.prompts
 @options.as_json
 @options.quiet
-def command(out: Path, as_json: bool, quiet: bool, **asked: Any) -> int:
+def command(out: Path, dry_run: bool, as_json: bool, quiet: bool, **asked: Any) -> int:
     """Have a teacher explain the label of each utterance of a training split.
 
     The teacher gets the audio, the transcript and the label. Writes OUT/rationales.jsonl; repeating the command goes on
@@ -46,10 +49,13 @@ def command(out: Path, as_json: bool, quiet: bool, **asked: Any) -> int:
     """
     from serxbench.cli import EXIT_FAILED_RECORDS
     from serxbench.cli._console import listen
-    from serxbench.stages.rationales import RATIONALES, make_rationales
+    from serxbench.cli._forecast import print_forecast
+    from serxbench.stages.rationales import RATIONALES, make_rationales, plan_rationales
 
-    progress = listen(quiet)
-    rows = make_rationales(_teaching(asked), out, progress)
+    progress, teaching = listen(quiet), _teaching(asked)
+    if dry_run:
+        return print_forecast(plan_rationales(teaching, progress).request, out, as_json)
+    rows = make_rationales(teaching, out, progress)
     counts = Counter(row.status for row in rows)
     if as_json:
         click.echo(json.dumps({"out": str(out / RATIONALES), "n": len(rows), "statuses": dict(counts)}))

@@ -82,7 +82,11 @@ _TAKES: Mapping[str, Mapping[str, Mapping[str, Direction]]] = {
     "pitch f0 register": _PITCH,
     "intonation inflection melody contour prosody": _CONTOUR,
     "volume loudness": {"loudness": _LOUD | _table(_LEVEL)},
-    "voice tone": {"loudness": _LOUD, "pitch": _table("high: high\nlow: deep")},
+    "voice tone": {
+        "loudness": _LOUD,
+        "pitch": _table("high: high\nlow: deep"),
+        "rate": _table("high: fast rapid quick hurried\nlow: slow unhurried"),
+    },
     "pace tempo rate speed speech delivery speaking": {"rate": _PACE},
     "pause pauses silence silences": {"pauses": _PAUSES},
     "end ending rise glide": _END,

@@ -23,6 +23,9 @@ MEASURES: Mapping[str, str] = {
     "distinct_trigrams": "distinct word trigrams as a share of all in a rationale",
 }
 
+#: Those that are counts; the others are shares.
+COUNTS = frozenset({"words", "acoustic_terms"})
+
 
 def measure_rationale(text: str, *, transcript: str | None, label: str | None, finder: LeakFinder) -> dict[str, float]:
     """Measure → value; one that does not apply is absent: overlap without a transcript, leakage without a label.

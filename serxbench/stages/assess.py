@@ -27,7 +27,7 @@ from serxbench.rationales.claims import PROPERTIES, Claim, find_claims
 from serxbench.rationales.duplicates import near_duplicates
 from serxbench.rationales.grounding import chance, rank_clips, verdict
 from serxbench.rationales.leakage import LeakFinder
-from serxbench.rationales.measures import MEASURES, measure_rationale
+from serxbench.rationales.measures import COUNTS, MEASURES, measure_rationale
 from serxbench.rationales.prose import clean, read_prose
 from serxbench.records import Parsed, Prediction, Response, Utterance
 from serxbench.runs import Run
@@ -157,12 +157,12 @@ def _summarise(having: Sequence[Explained], measured: Sequence[dict[str, float]]
         places = [n for n, values in enumerate(measured) if name in values]
         if places:
             values = np.array([[measured[n][name], 1.0] for n in places])
-            found[name] = _estimate(values, [having[n].utterance for n in places], how)
+            found[name] = _estimate(values, [having[n].utterance for n in places], how, share=name not in COUNTS)
     return found
 
 
 def _estimate(
-    rows: np.ndarray[Any, np.dtype[np.float64]], utterances: Sequence[Utterance], how: Inference
+    rows: np.ndarray[Any, np.dtype[np.float64]], utterances: Sequence[Utterance], how: Inference, *, share: bool
 ) -> dict[str, Any]:
     """The ratio of the sums of the two columns; without limits where there are not two speakers or items."""
     value = float(rows[:, 0].sum() / rows[:, 1].sum())
@@ -179,10 +179,12 @@ def _estimate(
         fingerprint="",
     )
     found = interval(totals, unit=unit, how=how)
+    # No share is below 0 or above 1, whatever the method says; moving such a limit there costs no coverage.
+    highest = 1.0 if share else float("inf")
     return {
         "value": value,
-        "low": found.low,
-        "high": found.high,
+        "low": max(found.low, 0.0),
+        "high": min(found.high, highest),
         "n": len(rows),
         "unit": found.unit,
         "n_clusters": found.n_clusters,
@@ -254,7 +256,7 @@ def _grounded(
     return {
         "n": counts.total(),
         **n,
-        "rate": _estimate(totals, [having[k].utterance for k in decided], asked.how),
+        "rate": _estimate(totals, [having[k].utterance for k in decided], asked.how, share=True),
         **({"chance": vars(dealt)} if dealt else {}),
     }
 

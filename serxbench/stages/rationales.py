@@ -74,11 +74,20 @@ class Teaching:
     samples: int = 1
 
 
-def make_rationales(teaching: Teaching, out: Path, progress: Progress) -> list[Rationale]:
-    """The rationales of a training split, written to `out`; what an earlier process finished is kept.
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a teacher is asked. request: with an utterance and a prompt for each sample. unfit: id → why it is not."""
+
+    request: RespondRequest
+    prompts: Mapping[str, Prompt]
+    unfit: Mapping[str, tuple[RationaleStatus, str]]
+
+
+def plan_rationales(teaching: Teaching, progress: Progress) -> Lesson:
+    """What would be asked; nothing is asked yet, but every clip is hashed.
 
     Raises UsageError for a split that is no training split or a model that writes no text, CorpusError if there is
-    nothing to ask about, and what `respond` raises.
+    nothing to ask about.
     """
     request, corpus = teaching.request, teaching.request.corpus
     _check(teaching)
@@ -93,9 +102,19 @@ def make_rationales(teaching: Teaching, out: Path, progress: Progress) -> list[R
         raise CorpusError(f"{corpus.data}: an id ends in {_SAMPLE} and a number, as the ids of further samples do")
     by_id = {id: prompts[item] for id, (_, item) in asked.items()}
     utterances = tuple(sample for sample, _ in asked.values())
-    run = respond(replace(request, corpus=replace(corpus, utterances=utterances), prompts=by_id), out, progress)
+    whole = replace(request, corpus=replace(corpus, utterances=utterances), prompts=by_id)
+    return Lesson(request=whole, prompts=prompts, unfit=unfit)
+
+
+def make_rationales(teaching: Teaching, out: Path, progress: Progress) -> list[Rationale]:
+    """The rationales of a training split, written to `out`; what an earlier process finished is kept.
+
+    Raises what `plan_rationales` and `respond` raise.
+    """
+    lesson = plan_rationales(teaching, progress)
+    run = respond(lesson.request, out, progress)
     answers = {response.id: response for response in run.read_records(runs.RESPONSES, Response)}
-    found = list(_rows(teaching, unfit, prompts, answers))
+    found = list(_rows(teaching, lesson, answers))
     _write(run, found)
     return found
 
@@ -148,12 +167,7 @@ def _samples(utterance: Utterance, samples: int) -> Iterator[Utterance]:
         yield replace(utterance, id=f"{utterance.id}{_SAMPLE}{number}")
 
 
-def _rows(
-    teaching: Teaching,
-    unfit: Mapping[str, tuple[RationaleStatus, str]],
-    prompts: Mapping[str, Prompt],
-    answers: Mapping[str, Response],
-) -> Iterator[Rationale]:
+def _rows(teaching: Teaching, lesson: Lesson, answers: Mapping[str, Response]) -> Iterator[Rationale]:
     """In corpus order, the samples of an item one after the other."""
     corpus = teaching.request.corpus
     for utterance in corpus.utterances:
@@ -167,11 +181,11 @@ def _rows(
             corpus=corpus.info.name,
             split=corpus.split or utterance.split,
         )
-        if utterance.id in unfit:
-            status, error = unfit[utterance.id]
+        if utterance.id in lesson.unfit:
+            status, error = lesson.unfit[utterance.id]
             yield replace(row, status=status, error=error)
             continue
-        row = replace(row, prompt=prompts[utterance.id].sha256)
+        row = replace(row, prompt=lesson.prompts[utterance.id].sha256)
         for number, sample in enumerate(_samples(utterance, teaching.samples), start=1):
             numbered = replace(row, sample=number if teaching.samples > 1 else None)
             yield _answered(numbered, answers[sample.id])
