@@ -11,12 +11,14 @@ from typing import Literal, get_args
 
 from serxbench.clustering.table import WordTable, load_table
 from serxbench.emotions import EMOTIONS
+from serxbench.parsing.tags import sections_of
 from serxbench.rationales.duplicates import DEFAULT_SIMILARITY
 from serxbench.rationales.evidence import acoustic_evidence, content_evidence
 from serxbench.rationales.form import count_words, foreign_language, is_repetitive, is_unfinished
 from serxbench.rationales.leakage import LeakFinder
 from serxbench.rationales.phrases import Removed, strip_phrases
 from serxbench.rationales.prose import clean, read_prose
+from serxbench.untrusted import without_thoughts
 
 Reason = Literal[
     "malformed",
@@ -46,7 +48,7 @@ MEANINGS: Mapping[Reason, str] = {
     "malformed": "the line is no JSON object with id, emotion, transcript and rationale as text",
     "no_rationale": "there is no text, or the row says that the teacher gave none",
     "no_transcript": "the words are not known, so nothing can be said to draw on them",
-    "no_label": "the emotion is none of the eight classes",
+    "no_label": "the emotion belongs to none of the eight classes",
     "states_label": "it names the emotion or a form of its name",
     "paraphrases_label": "it says the emotion in other words",
     "no_content_evidence": "it draws on nothing that is said",
@@ -67,8 +69,18 @@ MEANINGS: Mapping[Reason, str] = {
 _SOURCES = {
     "serxbench.rationales": "acoustics.py duplicates.py evidence.py form.py leakage.py lexicon.py lexicon.tsv"
     " phrases.py prose.py rules.py",
-    "serxbench.parsing": "guards.py passages.py vocabulary.py",
+    "serxbench.parsing": "guards.py passages.py tags.py vocabulary.py",
 }
+
+
+def extract_rationale(text: str) -> str:
+    """The rationale in an answer: the part in its tags if it has them, else all outside tags and thoughts.
+
+    >>> extract_rationale("<answer>sad</answer><reason> A low voice. </reason>"), extract_rationale(" A low voice.")
+    ('A low voice.', 'A low voice.')
+    """
+    parts = sections_of(without_thoughts(text), lambda token: False)
+    return parts.rationale or parts.body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +123,16 @@ class Examiner:
         return LeakFinder(self.table)
 
     def examine(self, text: str, *, emotion: str, transcript: str, cut: bool = False) -> Examined:
-        """The cleaned rationale and why it is not fit, if it is not. cut: the token limit ended it.
+        """The cleaned rationale and why it is not fit, if it is not.
+
+        emotion: a class, or a word that the table maps to one ("anger"). cut: the token limit ended the text.
 
         >>> found = Examiner().examine("Well, she says \\"so much\\" in a low, breathy voice at a slow pace.",
         ...                            emotion="Sad", transcript="I miss her so much.")
         >>> found.text, found.reasons
         ('She says "so much" in a low, breathy voice at a slow pace.', ())
         """
-        text = clean(text)
+        text = clean(extract_rationale(text))
         if not text:
             return Examined(text="", reasons=("no_rationale",))
         stripped = strip_phrases(text, transcript)
@@ -146,10 +160,11 @@ class Examiner:
         found: dict[Reason, str] = {}
         if not prose.transcript:
             found["no_transcript"] = ""
-        if emotion not in EMOTIONS:
+        label = emotion if emotion in EMOTIONS else self.table.lookup(emotion)
+        if label not in EMOTIONS:
             found["no_label"] = ""
         else:
-            for leak in self._finder.find(prose, emotion):
+            for leak in self._finder.find(prose, label):
                 found[leak.kind] = ", ".join(filter(None, (found.get(leak.kind, ""), leak.words)))
         if language := foreign_language(prose):
             found["language"] = language

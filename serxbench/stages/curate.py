@@ -105,9 +105,9 @@ def _examine(line: bytes, number: int, examiner: Examiner) -> tuple[dict[str, An
         return _malformed(text, number, f"is not a JSON object but {type(row).__name__}"), False
     row.setdefault("rationale_given", row.get("rationale"))
     missing = [name for name in _TEXT_FIELDS if name not in row]
-    odd = [name for name in _TEXT_FIELDS if not isinstance(row.get(name), str) and row.get(name) is not None]
-    if missing or odd or row["id"] is None:
-        what = f"has no {missing[0]}" if missing else f"has {(odd or ['id'])[0]} that is no text"
+    odd = [name for name in _TEXT_FIELDS if name in row and not _is_text(name, row[name])]
+    if missing or odd:
+        what = f"has no {missing[0]}" if missing else f"has {odd[0]} that is no text"
         return _malformed(row, number, what), False
     given = row["rationale_given"] if isinstance(row["rationale_given"], str) else row["rationale"]
     if not given or row.get("status", "ok") != "ok":
@@ -116,6 +116,13 @@ def _examine(line: bytes, number: int, examiner: Examiner) -> tuple[dict[str, An
         cut = row.get("stop") == "length"
         found = examiner.examine(given, emotion=row["emotion"] or "", transcript=row["transcript"] or "", cut=cut)
     return _judged(row, found, given), not found.reasons
+
+
+def _is_text(name: str, value: object) -> bool:
+    """Whether a column holds what it should: an id may be a whole number, and anything else may be absent."""
+    if name == "id":
+        return isinstance(value, (str, int)) and not isinstance(value, bool)
+    return value is None or isinstance(value, str)
 
 
 def _judged(row: dict[str, Any], found: Examined, given: str | None) -> dict[str, Any]:

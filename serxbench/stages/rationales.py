@@ -18,14 +18,14 @@ from serxbench.catalog import Template
 from serxbench.corpora import Corpus, plurality
 from serxbench.emotions import EMOTIONS
 from serxbench.errors import CorpusError, UsageError
-from serxbench.parsing.tags import sections_of
 from serxbench.progress import Progress
+from serxbench.rationales.rules import extract_rationale
 from serxbench.records import JsonRecord, Prompt, Response, Utterance
 from serxbench.runs import Run
 from serxbench.stages._training_guard import find_contaminated
 from serxbench.stages.backends import RespondRequest, check_licence
 from serxbench.stages.respond import respond
-from serxbench.untrusted import fence, nonce_of, without_thoughts
+from serxbench.untrusted import fence, nonce_of
 
 RATIONALES = "rationales.jsonl"
 
@@ -197,16 +197,6 @@ def _answered(row: Rationale, response: Response) -> Rationale:
         return replace(row, status="error", error=response.error or "a filter of the provider withheld the answer")
     text = extract_rationale(response.text)
     return replace(row, rationale=text) if text else replace(row, status="empty", error="the answer has no text")
-
-
-def extract_rationale(text: str) -> str:
-    """The rationale in a teacher's answer: the part in its tags if it has them, else all outside tags and thoughts.
-
-    >>> extract_rationale("<answer>sad</answer><reason> A low voice. </reason>"), extract_rationale(" A low voice.")
-    ('A low voice.', 'A low voice.')
-    """
-    parts = sections_of(without_thoughts(text), lambda token: False)
-    return parts.rationale or parts.body
 
 
 def _write(run: Run, rows: Sequence[Rationale]) -> None:

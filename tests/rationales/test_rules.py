@@ -63,6 +63,19 @@ def test_a_generated_rationale_leaks_no_other_emotion_either(emotion: str) -> No
         assert not {"states_label", "paraphrases_label"} & set(examined.reasons), row
 
 
+@pytest.mark.parametrize(("emotion", "leaks"), [("anger", True), ("ang", True), ("HAPPY", False), ("Other", None)])
+def test_labels_of_other_people_mean_their_class(emotion: str, leaks: bool | None) -> None:
+    text = 'An irritated voice says "so much" at a fast pace, in a loud and harsh tone.'
+    examined = EXAMINER.examine(text, emotion=emotion, transcript="I miss her so much.")
+    expected = {True: ("paraphrases_label",), False: (), None: ("no_label",)}
+    assert examined.reasons == expected[leaks]
+
+
+def test_a_whole_target_string_gives_its_reason() -> None:
+    text = "<think>sad?</think><asr> No. </asr><answer> sad </answer><reason> A low voice. </reason>"
+    assert EXAMINER.examine(text, emotion="Sad", transcript="No.").text == "A low voice."
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=300), st.sampled_from(EMOTIONS), st.text(max_size=60))
 def test_any_text_gets_a_verdict_and_keeps_it(text: str, emotion: str, transcript: str) -> None:

@@ -70,7 +70,7 @@ def test_what_is_kept_does_not_depend_on_the_order_of_the_file(serxbench: Serxbe
 
 
 def test_curating_what_was_curated_changes_nothing(serxbench: Serxbench, tmp_path: Path) -> None:
-    given = [FIT, {**FIT, "id": "u2", "rationale": "Well, she is sad, isn't she?"}]
+    given = [FIT, {**FIT, "id": 2, "rationale": "Well, she is sad, isn't she?"}]
     serxbench("curate", write_rows(tmp_path / "a.jsonl", given), "--out", tmp_path / "b.jsonl", "-q")
     serxbench("curate", tmp_path / "b.jsonl", "--out", tmp_path / "c.jsonl", "-q")
     assert (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "c.jsonl").read_bytes()
