@@ -6,13 +6,14 @@
     held_out: [crema-d, iemocap]       # tested on, beside every test and development split below
     corpora:
       - data: msp-podcast:train        # as --data takes it; its folder comes from --data-root or serxbench.toml
-        rationales: rationales/msp-podcast.jsonl    # relative to this file; absent: only without-reason
+        rationales: rationales/msp-podcast.jsonl    # beside this file; absent: only without-reason can be made
         labels: [Angry, Sad]           # only these classes; all if absent
         whole: true                    # its test and development items too, for none of it will ever be tested on
     models: {with-reason: my-model}    # the names of the trained models; NAME-VARIANT if absent
     settings: {epochs: 2}              # of Settings, where another value than its default is wanted
 
-Without the block `settings` the training is that of arXiv 2509.24187.
+Without the block `settings` the training is that of arXiv 2509.24187. Paths are relative to the file, and those of an
+embedded recipe to the current folder.
 """
 
 from __future__ import annotations
@@ -117,8 +118,9 @@ def read_recipe(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe
     Raises UnknownName, UsageError or DefinitionError.
     """
     known, path = list_recipes(), Path(recipe).expanduser()
+    base = path.parent
     if recipe in known:
-        path = known[recipe]
+        path, base = known[recipe], Path()
     elif not path.is_file():
         if path.suffix in (".yaml", ".yml") or "/" in recipe:
             raise UsageError(f"{recipe}: no such file (a recipe was wanted)")
@@ -131,8 +133,8 @@ def read_recipe(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe
     settings = {**(fields.get("settings") or {}), **(changes or {})}
     return Recipe(
         name=_text(fields, "name", path),
-        base=_base(_text(fields, "base", path), path),
-        sources=tuple(_source(row, path) for row in _list(fields, "corpora", path)),
+        base=_base(_text(fields, "base", path), base),
+        sources=tuple(_source(row, path, base) for row in _list(fields, "corpora", path)),
         prompts=tuple(_texts(fields, "prompts", path)) or ("open",),
         held_out=tuple(_texts(fields, "held_out", path)),
         models=_models(fields.get("models") or {}, path),
@@ -196,13 +198,13 @@ def _fault(settings: Settings) -> str | None:
     return None
 
 
-def _base(base: str, path: Path) -> str:
-    """A folder is relative to the recipe's file; anything else is a card's name."""
-    folder = path.parent / Path(base).expanduser()
+def _base(base: str, beside: Path) -> str:
+    """A folder is looked for beside the recipe; anything else is a card's name."""
+    folder = beside / Path(base).expanduser()
     return str(folder) if "/" in base and folder.exists() else base
 
 
-def _source(row: Any, path: Path) -> Source:
+def _source(row: Any, path: Path, beside: Path) -> Source:
     fields = _mapping(row, ("data",), ("data", "rationales", "labels", "whole"), f"{path}: corpora")
     if not isinstance(fields.get("whole", False), bool):
         raise DefinitionError(f"{path}: 'whole' must be true or false; found {fields['whole']!r}")
@@ -212,7 +214,7 @@ def _source(row: Any, path: Path) -> Source:
     rationales = fields.get("rationales")
     if rationales is not None and not isinstance(rationales, str):
         raise DefinitionError(f"{path}: 'rationales' must be a path; found {rationales!r}")
-    file = path.parent / Path(rationales).expanduser() if rationales else None
+    file = beside / Path(rationales).expanduser() if rationales else None
     return Source(data=_text(fields, "data", path), rationales=file, labels=labels, whole=fields.get("whole", False))
 
 
