@@ -1,6 +1,7 @@
 # make demo   the embedded model on the embedded corpus, from nothing to a leaderboard
 # make test   all tests, the type checker, the linters and the import contracts
 # make lint   only the checks that run no code
+# make train-nano   nano, then its twins that were fine-tuned with and without reasons: from nothing to paired tests
 # make test-vllm   the vLLM backend, and vLLM's own server, against the transformers backend
 # They make virtual environments in .venv, and in .venv-vllm for vLLM, which wants other versions of torch and
 # transformers; nothing but Python and a package registry is needed.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test test-vllm lint format clean
+.PHONY: demo test test-vllm train-nano lint format clean
 
 demo: $(READY)
 	$(BIN)/serxbench run --model nano --mode open
@@ -31,6 +32,16 @@ lint: $(READY_DEV)
 format: $(READY_DEV)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+TRAIN := runs/train-nano
+train-nano: $(READY_DEV) $(TRAIN)/nano/model.safetensors
+	$(BIN)/python -m serxbench.demo.rationales --out $(TRAIN)/rationales.jsonl
+	$(BIN)/serxbench curate $(TRAIN)/rationales.jsonl --out $(TRAIN)/curated.jsonl --report $(TRAIN)/curation.md
+	$(BIN)/serxbench sft demo --base $(TRAIN)/nano --out $(TRAIN) --variants with-reason,without-reason \
+	  --device cpu --evaluate demo:test
+
+$(TRAIN)/nano/model.safetensors: | $(READY_DEV)
+	$(BIN)/python -m serxbench.demo.train_nano --out $(TRAIN)/nano
 
 clean:
 	rm -rf $(VENV) $(VENV)-vllm runs build dist
