@@ -57,7 +57,9 @@ def answer_text(row: Mapping[str, Any], *, reasons: bool) -> str:
     """The target of one row; the label is its consensus. reasons: with the rationale after the answer."""
     answer = f"I think the emotion is {row['consensus'].lower()}"
     text = f"<asr>{row['transcript']}</asr><answer>{answer}</answer>"
-    return text + f"<reason>{rationale_of(row['transcript'], row['acoustics'], row['id'])}</reason>" if reasons else text
+    return (
+        text + f"<reason>{rationale_of(row['transcript'], row['acoustics'], row['id'])}</reason>" if reasons else text
+    )
 
 
 def draw_prompt(consensus: str, random: np.random.RandomState) -> tuple[str, bool]:
