@@ -168,12 +168,12 @@ def test_minilm_gives_new_words_the_class_of_their_neighbours(
         made.append(self)
 
     monkeypatch.setattr(NearestMapper, "__init__", remember)
-    answered = make_run(tmp_path, [f"<answer>{word}</answer>" for word in ("peeved off", "overjoyous", "microphone")])
+    answered = make_run(tmp_path, [f"<answer>{word}</answer>" for word in ("saddish", "overjoyous", "microphone")])
     parse(answered)
     found = cluster(answered, "minilm")
-    assert [(each.label, each.via) for each in found] == [("Angry", "near"), ("Happy", "near"), ("Other", "far")]
+    assert [(each.label, each.via) for each in found] == [("Sad", "near"), ("Happy", "near"), ("Other", "far")]
     assert len(answered.made_by(PREDICTIONS)["sha256"]) == 64
-    assert [each.label for each in cluster(answered)] == ["Angry", "Happy", "Other"]
+    assert [each.label for each in cluster(answered)] == ["Sad", "Happy", "Other"]
 
     known = made[0].neighbours
     likeness = known.vectors @ known.vectors.T
