@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from serxbench import runs
 from serxbench.catalog import ModelCard, list_cards, load_template, read_card
@@ -23,6 +24,9 @@ from serxbench.records import Decoding, Parsed, Prediction
 from serxbench.stages._readers import slug
 from serxbench.stages.llms import OPENAI, LlmRequest, llm_card, open_llm
 from serxbench.untrusted import fence, nonce_of
+
+if TYPE_CHECKING:
+    from serxbench.clustering.nearest import Neighbours
 
 #: The adapter of cards that embed words, and the package that brings the embedded card's weights along.
 _ENCODER = "sentence_encoder"
@@ -138,14 +142,23 @@ class NearestMapper(TableMapper):
     """A sentence encoder that gives a word that no table lists the class of the listed words that it is most like."""
 
     def __init__(self, card: ModelCard, word_table: Path | None) -> None:
+        super().__init__(card.name, word_table)
+        self._card = card
+        self._found: dict[str, tuple[str, float]] = {}
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the weights are: those of the extra `minilm`, else the card's."""
+        packaged = _packaged() if self._card.name == "minilm" and self._card.folder is None else None
+        return packaged or locate_checkpoint(self._card).folder
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The listed words, encoded when they are first needed."""
         from serxbench.adapters.sentence_encoder import SentenceEncoder
         from serxbench.clustering.nearest import Neighbours
 
-        super().__init__(card.name, word_table)
-        folder = _packaged() if card.name == "minilm" and card.folder is None else None
-        self._folder = folder or locate_checkpoint(card).folder
-        self.neighbours = Neighbours.of(load_table(), SentenceEncoder(self._folder).encode)
-        self._found: dict[str, tuple[str, float]] = {}
+        return Neighbours.of(load_table(), SentenceEncoder(self.folder).encode)
 
     def prepare(self, parsed: Sequence[Parsed], progress: Progress) -> None:
         """Encodes the words that are new."""
@@ -154,7 +167,7 @@ class NearestMapper(TableMapper):
 
     def made_by(self) -> dict[str, Any]:
         """The hash covers the tables, the weights and the code."""
-        weights = hash_file(self._folder / "model.safetensors")
+        weights = hash_file(self.folder / "model.safetensors")
         whole = f"{self.clusterer.sha256}{weights}{self.neighbours.sha256()}"
         return {**super().made_by(), "sha256": hashlib.sha256(whole.encode()).hexdigest()}
 

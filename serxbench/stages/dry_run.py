@@ -178,15 +178,18 @@ def _entry(request: RespondRequest, served: bool) -> Mapping[str, Any] | None:
 
 def _hosted(name: str) -> Mapping[str, Any] | None:
     """The entry of a model behind a paid API, or of the one that `name` is a snapshot of; None if there is none."""
-    hosted: Mapping[str, Mapping[str, Any]] = costs()["hosted"]
-    known = (each for each in hosted if name.startswith(each) and _SNAPSHOT.fullmatch(name[len(each) :]))
+    return _named(name, costs()["hosted"])
+
+
+def _named(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    known = (each for each in entries if name.startswith(each) and _SNAPSHOT.fullmatch(name[len(each) :]))
     found = next(known, None)
-    return None if found is None else hosted[found]
+    return None if found is None else entries[found]
 
 
 def price_of(name: str) -> Mapping[str, float] | None:
-    """US dollars for a million tokens of `text`, `audio` and `answer` of the model that a paid service calls `name`."""
-    entry = _hosted(name)
+    """US dollars for a million tokens of `text`, `answer` and, if it hears, `audio` of a paid model; None if unknown."""
+    entry = _hosted(name) or _named(name, costs()["texts"])
     price: Mapping[str, float] | None = None if entry is None else entry.get("price")
     return price
 

@@ -18,7 +18,7 @@ from serxbench.corpora import open_corpus
 from serxbench.errors import UsageError
 from serxbench.records import Decoding
 from serxbench.stages.backends import RespondRequest
-from serxbench.stages.dry_run import Price, Tokens, costs, forecast
+from serxbench.stages.dry_run import Price, Tokens, costs, forecast, price_of
 
 WriteClip = Callable[..., Path]
 
@@ -120,6 +120,11 @@ def test_the_tables_are_dated_and_name_families_that_exist() -> None:
         assert isinstance(entry["date"], datetime.date)
         assert entry["source"].startswith("https://")
         assert entry["tokens_source"].startswith("https://")
+    for entry in costs()["texts"].values():
+        assert entry["price"].keys() == {"text", "answer"}
+        assert isinstance(entry["date"], datetime.date)
+        assert entry["source"].startswith("https://")
+    assert price_of("gpt-5-2025-08-07") == {"text": 1.25, "answer": 10.0}
 
 
 def test_the_command_loads_nothing_and_writes_nothing(

@@ -240,6 +240,21 @@ def test_a_scored_run_stays_scored_where_its_llm_is_not_at_hand(tmp_path: Path, 
     assert "parser:openai:m@" in scored.stdout
 
 
+def test_a_run_read_by_an_llm_is_marked_beside_one_read_by_rules(serxbench: Serxbench, tmp_path: Path) -> None:
+    ask = ("run", "--model", "random-uniform", "--mode", "open", "--limit", 12, "--quiet", "--parser")
+    with llm_server(lambda answer: reply(answer, answer)).running() as url:
+        ours = ("--parser-endpoint", url, "--llm-cache", tmp_path / "cache", "--max-calls", 100)
+        by_llm = serxbench(*ask, "openai:m", "--parser", "rules", "--out", "a", *ours)
+        by_rules = serxbench(*ask, "rules", "--out", "b")
+    assert (by_llm.returncode, by_rules.returncode) == (0, 0), by_llm.stderr + by_rules.stderr
+    assert sorted(path.name for path in (tmp_path / "a" / "parsings").iterdir()) == ["openai-m.jsonl", "rules.jsonl"]
+    labels = [[row["label"] for row in read_rows(tmp_path / out / "predictions.jsonl")] for out in ("a", "b")]
+    assert labels[0] == labels[1]
+    board = serxbench("leaderboard", "b", "a", "--out", "board.md")
+    assert board.returncode == 0, board.stderr
+    assert "not comparable with the unmarked rows: parser openai:m@" in (tmp_path / "board.md").read_text()
+
+
 def test_the_signature_differs_with_the_model_and_its_settings(tmp_path: Path) -> None:
     run = make_run(tmp_path, [sounding(0)])
     hashes = set()
