@@ -17,8 +17,9 @@ from serxbench.cli._llm import llm_options
 @options.runs_argument
 @options.parsers
 @llm_options
+@click.option("--dry-run", is_flag=True, help="Print how many questions it would take, and ask nothing.")
 @options.quiet
-def command(runs: tuple[Path, ...], parsers: tuple[str, ...], llm: dict[str, Any], quiet: bool) -> int:
+def command(runs: tuple[Path, ...], parsers: tuple[str, ...], llm: dict[str, Any], dry_run: bool, quiet: bool) -> int:
     """Find the emotion in every answer of a finished run (again).
 
     A parser is `rules`, an LLM (a card's name, or openai:MODEL), or rules+LLM, which asks the LLM only about answers
@@ -28,9 +29,18 @@ def command(runs: tuple[Path, ...], parsers: tuple[str, ...], llm: dict[str, Any
     from serxbench.cli._console import listen
     from serxbench.cli._llm import make_llm_request
     from serxbench.runs import Run
-    from serxbench.stages.parse import parse
+    from serxbench.stages.parse import forecast, parse
 
     request_of = functools.partial(make_llm_request, llm=llm)
+    if dry_run:
+        for path in runs:
+            for each in forecast(Run.open(path), parsers, request_of):
+                price = "n/a" if each.usd is None else f"about {each.usd:.2f} US dollars"
+                click.echo(
+                    f"{path}  {each.parser}: {each.n_answers} answers, {each.n_questions} questions, "
+                    f"{each.prompt_tokens} prompt tokens, price {price}"
+                )
+        return 0
     n_unanswered = 0
     for path in runs:
         progress = listen(quiet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from serxbench.catalog import list_cards, load_template, read_card
@@ -14,7 +14,8 @@ from serxbench.llm import Ask, Llm, Told
 from serxbench.parsing import PARSERS, Parser, get_parser
 from serxbench.parsing.extraction import SCHEMA, Extractor, Options, Question, Reply
 from serxbench.progress import Progress
-from serxbench.records import Decoding, Parsed, Response
+from serxbench.records import Decoding, JsonRecord, Parsed, Response
+from serxbench.stages.dry_run import price_of
 from serxbench.stages.llms import OPENAI, LlmRequest, llm_card, open_llm
 
 #: `rules+NAME` asks an LLM only about the answers in which the rules find no commitment.
@@ -22,6 +23,8 @@ RESIDUE = "rules+"
 
 #: Room for what a reasoning model thinks before its reply, which itself is short.
 DECODING = Decoding(max_new_tokens=1024)
+
+_CHARACTERS_A_TOKEN = 4
 
 #: An LLM's name → how it is asked; a stage is told by whoever knows the endpoints.
 RequestOf = Callable[[str], LlmRequest]
@@ -41,6 +44,21 @@ def usual_request(model: str) -> LlmRequest:
     return LlmRequest(model=model)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forecast(JsonRecord):
+    """What reading a run would take at most, replies that are kept already left aside.
+
+    n_questions: different ones, asked once each; some are asked a second time. prompt_tokens: reckoned at four
+    characters each. usd: with replies of 100 tokens; None if no price is known.
+    """
+
+    parser: str
+    n_answers: int
+    n_questions: int = 0
+    prompt_tokens: int = 0
+    usd: float | None = None
+
+
 class Reader(Protocol):
     """Makes one record of each response. `made_by`: what derived.json remembers of it once it has read everything."""
 
@@ -50,6 +68,8 @@ class Reader(Protocol):
     def made_by(self, records: Sequence[Parsed] = ()) -> dict[str, Any]: ...
 
     def read(self, responses: Sequence[Response], options: Options, progress: Progress) -> list[Parsed]: ...
+
+    def forecast(self, responses: Sequence[Response], options: Options) -> Forecast: ...
 
 
 def open_reader(name: str, request_of: RequestOf) -> Reader:
@@ -81,6 +101,10 @@ class RulesReader:
         """One record of each response, in their order."""
         known: dict[tuple[str, str], Parsed] = {}
         return [self._read(response, options, known) for response in responses]
+
+    def forecast(self, responses: Sequence[Response], options: Options) -> Forecast:
+        """Nothing is asked."""
+        return Forecast(parser=self.name, n_answers=len(responses), usd=0.0)
 
     def _read(self, response: Response, options: Options, known: dict[tuple[str, str], Parsed]) -> Parsed:
         if response.text is None or response.error is not None or response.probabilities is not None:
@@ -120,6 +144,21 @@ class LlmReader:
             "asked_as": llm.describe(),
             "n_unanswered": sum(record.route == "llm/unanswered" for record in records),
         }
+
+    def forecast(self, responses: Sequence[Response], options: Options) -> Forecast:
+        """How much would be asked; no server is spoken to."""
+        first = {_key(response): response for response in responses}
+        steps = [self.extractor.first(response, options) for response in first.values()]
+        texts = {step.text for step in steps if isinstance(step, Question)}
+        tokens = round(sum(map(len, texts)) / _CHARACTERS_A_TOKEN)
+        card = llm_card(self._request)
+        settings = {} if card is None else card.settings
+        served = {**settings, **self._request.options}.get("model") or self._request.model.removeprefix(OPENAI)
+        price = price_of(str(served))
+        usd = None if price is None else (tokens * price["text"] + 100 * len(texts) * price["answer"]) / 1_000_000
+        return Forecast(
+            parser=self.name, n_answers=len(responses), n_questions=len(texts), prompt_tokens=tokens, usd=usd
+        )
 
     def read(self, responses: Sequence[Response], options: Options, progress: Progress) -> list[Parsed]:
         """One record of each response, in their order. Raises BudgetSpent, with all replies kept."""

@@ -188,7 +188,7 @@ def _named(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Mapping[str, 
 
 
 def price_of(name: str) -> Mapping[str, float] | None:
-    """US dollars for a million tokens of `text`, `answer` and, if it hears, `audio` of a paid model; None if unknown."""
+    """US dollars for a million tokens of `text`, `answer` and, if it hears, `audio` of a paid model, if known."""
     entry = _hosted(name) or _named(name, costs()["texts"])
     price: Mapping[str, float] | None = None if entry is None else entry.get("price")
     return price

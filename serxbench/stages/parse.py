@@ -11,9 +11,18 @@ from serxbench.parsing import PARSERS
 from serxbench.progress import Progress, Silent
 from serxbench.records import Parsed, Response
 from serxbench.runs import Run
-from serxbench.stages._readers import LlmReader, Reader, RequestOf, check_reader, open_reader, slug, usual_request
+from serxbench.stages._readers import (
+    Forecast,
+    LlmReader,
+    Reader,
+    RequestOf,
+    check_reader,
+    open_reader,
+    slug,
+    usual_request,
+)
 
-__all__ = ["check_parsers", "parse", "parsings", "read_again", "slug"]
+__all__ = ["Forecast", "check_parsers", "forecast", "parse", "parsings", "read_again", "slug"]
 
 
 def parse(
@@ -50,6 +59,13 @@ def parsings(run: Run) -> dict[str, list[Parsed]]:
         if maker and str(maker["parser"]) not in found and run.is_fresh(file, [runs.RESPONSES], maker):
             found[str(maker["parser"])] = run.read_records(file, Parsed)
     return found
+
+
+def forecast(run: Run, names: Sequence[str], request_of: RequestOf = usual_request) -> list[Forecast]:
+    """What reading the run with each of these parsers would take; nothing is asked and nothing is written."""
+    responses = run.read_records(runs.RESPONSES, Response)
+    readers = [open_reader(name, request_of) for name in names or (run.manifest.parser,)]
+    return [reader.forecast(responses, _options(run)) for reader in readers]
 
 
 def read_again(run: Run, responses: Sequence[Response]) -> list[Parsed]:

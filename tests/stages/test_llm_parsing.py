@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -253,6 +254,18 @@ def test_a_run_read_by_an_llm_is_marked_beside_one_read_by_rules(serxbench: Serx
     board = serxbench("leaderboard", "b", "a", "--out", "board.md")
     assert board.returncode == 0, board.stderr
     assert "not comparable with the unmarked rows: parser openai:m@" in (tmp_path / "board.md").read_text()
+
+
+def test_a_dry_run_says_what_reading_would_take_and_asks_nothing(tmp_path: Path, serxbench: Serxbench) -> None:
+    run = make_run(tmp_path, [*(sounding(n % 3) for n in range(30)), "", "Either sad or angry."])
+    ask = ("--parser", "openai:gpt-5", "--parser", "rules+openai:m", "--parser", "rules", "--dry-run")
+    said = serxbench("parse", run.path, *ask)
+    assert said.returncode == 0, said.stderr
+    gpt, residue, rules = said.stdout.splitlines()
+    assert re.search(r"openai:gpt-5: 32 answers, 4 questions, \d{4} prompt tokens, price about 0\.\d\d US", gpt)
+    assert re.search(r"rules\+openai:m: 32 answers, 1 questions, \d+ prompt tokens, price n/a", residue)
+    assert "rules: 32 answers, 0 questions, 0 prompt tokens, price about 0.00" in rules
+    assert not run.file(PARSED).exists()
 
 
 def test_the_signature_differs_with_the_model_and_its_settings(tmp_path: Path) -> None:
