@@ -229,7 +229,7 @@ def test_a_killed_judging_goes_on_without_repeating_a_call(tmp_path: Path):
     planted = Planted(position=0.5, ties=0.1)
     command = [sys.executable, "-m", "serxbench", "judge", *[str(run.path) for run in runs], "--judge", "openai:m"]
     command += ["--backend-option", "server=openai", "--backend-option", "model=m", "--canaries", "2", "--quiet"]
-    slow, fast = chat_judge(planted.reply, seconds=0.02), chat_judge(planted.reply)
+    slow, fast = chat_judge(planted.reply, seconds=0.15), chat_judge(planted.reply)
     with slow.running() as url:
         options = [*command, "--endpoint", url, "--llm-cache", str(tmp_path / "c1"), "--out", str(tmp_path / "killed")]
         process = subprocess.Popen(options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
