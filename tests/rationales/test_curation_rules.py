@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from serxbench.demo.rationales import make_rows
 from serxbench.emotions import EMOTIONS
 from serxbench.rationales.duplicates import near_duplicates, shingles, similarity
 from serxbench.rationales.form import foreign_language
+from serxbench.rationales.leakage import LeakFinder
 from serxbench.rationales.prose import clean, read_prose
 from serxbench.rationales.rules import REASONS, Examined, Examiner
 
@@ -140,3 +142,13 @@ def test_languages(text: str, language: str | None) -> None:
 def test_the_hash_of_the_rules_is_the_same_for_the_same_rules() -> None:
     assert EXAMINER.sha256 == Examiner().sha256
     assert json.loads(json.dumps(EXAMINER.sha256)) != EXAMINER.table.sha256
+
+
+@pytest.mark.skipif(not (SHARED / "answers").is_dir(), reason="development data is not here")
+def test_the_label_is_found_in_real_answers_that_commit_to_it() -> None:
+    rows = [json.loads(line) for line in (SHARED / "answers" / "answers_dev.jsonl").read_text("utf-8").splitlines()]
+    committed = [row for row in rows if row["label"] in EMOTIONS and len(row["response"].split()) >= 5]
+    finder = LeakFinder()
+    missed = [row for row in committed if not finder.find(read_prose(clean(row["response"]), ""), row["label"])]
+    assert len(committed) > 60
+    assert missed == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import signal
 import subprocess
@@ -216,3 +217,11 @@ def test_a_batch_of_several_prompts_is_asked_in_parts(training_corpus: Path) -> 
         batches = list(generate_batches(Repeating(), utterances, plan, frozenset(), (usual, Decoding()), given))
         assert {r.id: r.text for batch in batches for r in batch.responses} == expected
         assert [len(batch.responses) for batch in batches] == [4, 4]
+
+
+def test_a_dry_run_asks_nothing(serxbench: Serxbench, training_corpus: Path, tmp_path: Path) -> None:
+    ask = ("rationales", "--model", "nano", "--data", f"manifest:{training_corpus}#train", "--out", "r", "--dry-run")
+    done = serxbench(*ask, "--samples", "2", "--temperature", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n"] == 16
+    assert not (tmp_path / "r").exists()
