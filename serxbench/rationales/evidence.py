@@ -19,7 +19,7 @@ from typing import Literal
 from serxbench.parsing.vocabulary import word_set
 from serxbench.rationales.acoustics import acoustic_terms
 from serxbench.rationales.lexicon import compiled
-from serxbench.rationales.prose import STOPWORDS, Prose, Sentence, content_stems, stem
+from serxbench.rationales.prose import STOPWORDS, Prose, Sentence, content_stems, shared_stems, stem
 
 ContentEvidence = Literal["quote", "overlap", "report"]
 
@@ -72,8 +72,8 @@ def content_evidence(prose: Prose) -> ContentEvidence | None:
     for sentence in prose.sentences:
         words = [token.text for token in sentence.tokens]
         of_words = _SPEAKS_OF_WORDS.search(sentence.lower) is not None
-        here = content_stems(words) & wanted
-        here = here if of_words else here - BOILERPLATE_STEMS
+        said = content_stems(words)
+        here = shared_stems(wanted, said if of_words else said - BOILERPLATE_STEMS)
         if here and (of_words or len(wanted) <= _SHORT_TRANSCRIPT):
             return "overlap"
         shared |= here

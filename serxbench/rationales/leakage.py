@@ -42,7 +42,7 @@ _OF_SOUND = word_set(
     conversational factual factually informational informative normal normally regular ordinary straightforward
     stress stressed tension laugh laughing laughs laughter chuckle chuckles chuckling giggle giggles giggling smile
     smiles smiling cry crying cries cried sob sobs sobbing weeping tearful heated cross accent wow blue energetic
-    animated lively content concern concerns serious restrained even expressionless marked
+    animated lively bouncy springy content concern concerns serious restrained even expressionless marked
     """
 ) | {"even tone", "matter of fact", "matter of factly", "matter of factness"}
 

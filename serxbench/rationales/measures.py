@@ -9,7 +9,7 @@ from serxbench.rationales.acoustics import acoustic_terms
 from serxbench.rationales.evidence import BOILERPLATE_STEMS, content_evidence
 from serxbench.rationales.form import count_words, distinct_share
 from serxbench.rationales.leakage import LeakFinder
-from serxbench.rationales.prose import Prose, clean, content_stems, read_prose, words_of
+from serxbench.rationales.prose import Prose, clean, content_stems, read_prose, shared_stems, words_of
 
 #: Measure → what it is, in the order in which they are reported.
 MEASURES: Mapping[str, str] = {
@@ -54,10 +54,11 @@ def measure_rationale(text: str, *, transcript: str | None, label: str | None, f
 def _overlap(prose: Prose) -> dict[str, float]:
     wanted = content_stems(prose.transcript)
     said = content_stems(words_of(prose.text))
-    own = (said - BOILERPLATE_STEMS) | (said & wanted)
+    shared = shared_stems(wanted, said)
+    own = said - BOILERPLATE_STEMS - shared
     found = {}
     if wanted:
-        found["transcript_recall"] = len(wanted & said) / len(wanted)
-        if own:
-            found["transcript_precision"] = len(wanted & own) / len(own)
+        found["transcript_recall"] = len(shared) / len(wanted)
+        if own or shared:
+            found["transcript_precision"] = len(shared) / len(own | shared)
     return found

@@ -23,6 +23,9 @@ _QUOTES = re.compile(
 #: A quotation is speech if so large a share of its words is in the transcript; recognisers differ in the rest.
 _SPOKEN_SHARE = 0.6
 
+#: promoted and promotion, announce and announcement: letters in common, and letters that are only one's own.
+_FEWEST_COMMON, _MOST_OWN = 5, 4
+
 #: Words without content of their own; what is left of a transcript without them is what it is about.
 STOPWORDS = word_set(
     """
@@ -171,6 +174,22 @@ def stem(word: str) -> str:
 def content_stems(words: Sequence[str]) -> frozenset[str]:
     """The stems of the words that are no stopwords."""
     return frozenset(stem(word) for word in words if word not in STOPWORDS and len(word) > 1)
+
+
+def shared_stems(wanted: frozenset[str], said: frozenset[str]) -> frozenset[str]:
+    """Those of `wanted` that are said, or whose derivation is: five letters in common and four at most of one's own.
+
+    >>> sorted(shared_stems(frozenset({"promot", "room"}), frozenset({"promotion", "rooster"})))
+    ['promot']
+    """
+    near = {word for word in wanted - said if any(_is_derived(word, other) for other in said)}
+    return (wanted & said) | near
+
+
+def _is_derived(one: str, other: str) -> bool:
+    pairs = zip(one, other, strict=False)
+    n_common = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return n_common >= _FEWEST_COMMON and max(len(one), len(other)) - n_common <= _MOST_OWN
 
 
 def _is_spoken(quoted: Sequence[str], transcript: Sequence[str]) -> bool:

@@ -4,7 +4,8 @@ planted.jsonl: forty rationales written by hand, with violations of every rule i
 written when the rules were done and before they saw it, half of it clean: long prose as teachers write it, and traps
 (acoustic uses of emotion words, other classes' words, "well" as an adverb, questions that are the transcript's own).
 `planted` names the codes that a row should get, among its reasons or among what was cut out; `stands` says whether the
-rest should be kept. third.jsonl: as blind.jsonl, written after it.
+rest should be kept. third.jsonl, fourth.jsonl: as blind.jsonl, each written
+when the rules had been mended after the one before.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from serxbench.rationales.rules import REASONS, Examined, Examiner
 
 EXAMINER = Examiner()
 HERE = Path(__file__).parent
-PLANTED, BLIND, THIRD = (
+PLANTED, BLIND, THIRD, FOURTH = (
     [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-    for name in ("planted", "blind", "third")
+    for name in ("planted", "blind", "third", "fourth")
 )
 
 
@@ -39,7 +40,7 @@ def examine(row: dict[str, Any]) -> Examined:
     return EXAMINER.examine(row["rationale"], emotion=row["emotion"], transcript=row["transcript"])
 
 
-@pytest.mark.parametrize("row", [*PLANTED, *BLIND, *THIRD], ids=lambda row: row["id"])
+@pytest.mark.parametrize("row", [*PLANTED, *BLIND, *THIRD, *FOURTH], ids=lambda row: row["id"])
 def test_planted_violations_are_found_and_nothing_else(row: dict[str, Any]) -> None:
     examined = examine(row)
     codes = {*examined.reasons, *(removed.code for removed in examined.removed)}
@@ -88,7 +89,9 @@ def test_any_text_gets_a_verdict_and_keeps_it(text: str, emotion: str, transcrip
         assert (again.text, again.reasons, again.removed) == (examined.text, (), ())
 
 
-@pytest.mark.parametrize("row", [row for row in (*PLANTED, *BLIND, *THIRD) if row["stands"]], ids=lambda row: row["id"])
+@pytest.mark.parametrize(
+    "row", [row for row in (*PLANTED, *BLIND, *THIRD, *FOURTH) if row["stands"]], ids=lambda row: row["id"]
+)
 def test_what_is_kept_passes_again(row: dict[str, Any]) -> None:
     once = examine(row)
     twice = examine({**row, "rationale": once.text})
