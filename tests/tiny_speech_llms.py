@@ -182,7 +182,7 @@ def _tekken(audio_token: int, control: int) -> dict[str, Any]:
 def phi4_multimodal(folder: Path, seed: int = 0) -> Path:
     """A Phi-4-multimodal in the converted layout, with a speech adapter that changes every answer."""
     import torch
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
     from transformers import Phi4MultimodalConfig, Phi4MultimodalFeatureExtractor, Phi4MultimodalForCausalLM
 
     tokenizer = byte_tokenizer(
@@ -221,7 +221,8 @@ def phi4_multimodal(folder: Path, seed: int = 0) -> Path:
     tokenizer.save_pretrained(folder)
     Phi4MultimodalFeatureExtractor(feature_size=16).save_pretrained(folder)
     targets = r".*layers.*((self_attn\.(qkv|o)_proj)|(mlp\.(gate_up|down)_proj))"
-    model.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=targets, init_lora_weights=False), "speech")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=targets, init_lora_weights=False)
+    inject_adapter_in_model(lora, model, "speech")
     save_adapter(model, folder / "speech-lora")
     return folder
 
@@ -229,8 +230,10 @@ def phi4_multimodal(folder: Path, seed: int = 0) -> Path:
 def save_adapter(model: Any, folder: Path) -> None:
     """Saves the adapter `speech` of a model as peft does, under the names that peft gives."""
     import safetensors.torch
+    from peft import get_peft_model_state_dict
 
     folder.mkdir()
-    tensors = {f"base_model.model.{name}": t for name, t in model.get_adapter_state_dict("speech").items()}
+    weights = get_peft_model_state_dict(model, adapter_name="speech", save_embedding_layers=False)
+    tensors = {f"base_model.model.{name}": tensor for name, tensor in weights.items()}
     safetensors.torch.save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
     model.peft_config["speech"].save_pretrained(folder)

@@ -85,11 +85,27 @@ def _check_files(folder: Path) -> None:
 
 
 def _load_speech_adapter(model: Any, folder: Path) -> None:
-    """Adds the LoRA weights in `folder` to the model. Raises AdapterError if any of them did not get there."""
+    """Adds the LoRA weights in `folder` to the model. Raises AdapterError if any of them did not get there.
+
+    Through peft itself: transformers' own way asks for a version of peft that need not be published yet.
+    """
+    from peft import (
+        PeftConfig,
+        get_peft_model_state_dict,
+        inject_adapter_in_model,
+        set_peft_model_state_dict,
+    )
+
     try:
-        model.load_adapter(str(folder), adapter_name="speech")
-        model.set_adapter("speech")
-        saved, loaded = _read_tensors(folder), model.get_adapter_state_dict("speech")
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        inject_adapter_in_model(config, model, "speech")
+        saved = _read_tensors(folder)
+        set_peft_model_state_dict(model, saved, adapter_name="speech")
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.data = weight.data.to(model.dtype)
+        loaded = get_peft_model_state_dict(model, adapter_name="speech", save_embedding_layers=False)
     except Exception as error:
         raise unloadable(folder, f"the speech adapter of {_FAMILY}", error) from error
     loaded = {_plain_name(name): tensor for name, tensor in loaded.items()}

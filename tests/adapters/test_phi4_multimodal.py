@@ -50,12 +50,18 @@ def test_what_the_model_hears_is_what_transformers_gives_it(adapter: Phi4Multimo
 
 
 def test_the_speech_adapter_is_on(adapter: Phi4Multimodal) -> None:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     adapted = adapter.hear([CLIP], PROMPT)
-    adapter._model.disable_adapters()
+    layers = [module for module in adapter._model.modules() if isinstance(module, BaseTunerLayer)]
+    assert layers
+    for layer in layers:
+        layer.enable_adapters(False)
     try:
         assert np.abs(adapter.hear([CLIP], PROMPT) - adapted).max() > 1e-2
     finally:
-        adapter._model.enable_adapters()
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def rename(tensors: dict[str, Any]) -> dict[str, Any]:
