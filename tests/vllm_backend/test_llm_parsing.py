@@ -36,7 +36,9 @@ def test_a_small_llm_reads_a_hundred_answers(
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path, [text for text, _ in OPEN[:100]])
     # Room for a reply in the form asked for, and no more: a model of this size does not stop by itself.
-    ask = requests_at(endpoint, tmp_path / "cache", options={"server": "vllm", "extra": {"max_tokens": 96}})
+    ask = requests_at(
+        endpoint, tmp_path / "cache", concurrency=32, options={"server": "vllm", "extra": {"max_tokens": 96}}
+    )
     began = time.perf_counter()
     records = parse(run, [f"openai:{smol_server.NAME}", "rules"], ask)
     took = time.perf_counter() - began
