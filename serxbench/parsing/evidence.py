@@ -84,6 +84,7 @@ _CORRECTION = re.compile(
     r"|underneath|instead|eigentlich|tatsächlich|en réalité|en fait|en realidad|na verdade|na realidade|in realtà)\b"
     r"|实际上|其实|實際上|其實|実際|実は|사실"
 )
+_TURN = re.compile(r"[;\x00]|\bbut\b|但")
 _RECONSIDERED = re.compile(
     r"\b(?:(?:on|upon) (?:second thoughts?|(?:closer |further |a second )?(?:reflection|listening|listen|inspection))"
     r"|(?:listening|having listened|listened) (?:again|more closely|closely)|i (?:stand corrected|take that back))\b"
@@ -227,7 +228,7 @@ def rank_of(before: str, after: str, *, attributed: bool, earlier: bool, manner_
     """
     if _is_correction(before):
         return Rank.CORRECTED
-    clause = before[max((m.end() for m in re.finditer(r"[;\x00]|\bbut\b|但", before)), default=0) :]
+    clause = before[max((m.end() for m in _TURN.finditer(before)), default=0) :]
     if _SURFACE.search(clause) or _CONCEDED.search(before) or _HINT.search(clause) or _CONTENT.search(clause):
         return Rank.WEAK
     if _MAIN_AFTER.match(after):

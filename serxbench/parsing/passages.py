@@ -14,9 +14,11 @@ from serxbench.parsing.vocabulary import lowered
 MASK = "\x00"
 
 _MARKUP = str.maketrans(dict.fromkeys("*_`#~", " ") | {"’": "'"})
+# The look ahead spares the engine nine alternatives at every letter.
 _QUOTES = re.compile(
+    r"(?=[\"“«„「『‘'])(?:"
     r'"[^"\n]{1,600}"|“[^”\n]{1,600}”|«[^»\n]{1,600}»|„[^“”\n]{1,600}[“”]|「[^」\n]{1,600}」|『[^』\n]{1,600}』'
-    r"|‘[^\n]{1,600}?’(?!\w)|(?:(?<=[\s(\[:,])|(?<=^))'(?=\S)[^\n]{1,600}?(?<=\S)'(?!\w)"
+    r"|‘[^\n]{1,600}?’(?!\w)|(?:(?<=[\s(\[:,])|(?<=^))'(?=\S)[^\n]{1,600}?(?<=\S)'(?!\w))"
 )
 _QUOTE_MARK = re.compile(r"[\"“«„「『‘]|(?<!\w)'")
 _WHOLLY_QUOTED = re.compile(r"""\s*(?:"([^"]*)"|'([^'\n]*)'|“([^”]*)”|「([^」]*)」|«([^»]*)»)\s*[.。]?\s*""")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from serxbench.parsing.evidence import Rank, is_attributed, rank_of
 from serxbench.parsing.findings import Finding
@@ -65,9 +64,12 @@ _ECHO_CUE = re.compile(
     r"|ilities)|emotions (?:like"
     r"|such as|including)|such as|from|which (?:emotion|one|of)|scale|spectrum)\b|选项|選択肢|선택"
 )
+# Behind a look ahead: tried at every letter, the alternatives would take longer than the weighing itself.
 _WEIGHABLE = re.compile(
-    r"\d\s*(?:%|％|per)|[.,:=：|→(（?~≈–—-]\s*\d|[✓✔✅☑✗✘❌☐\[]|(?:[:=：|→?–—-]|\bis)\s*(?:yes|no|present|absent|true|false"
-    r"|likely|unlikely|not|none|ja|nein|oui|non|s[íì]|sim|não|да|нет|是|否|有|无|無|はい|いいえ|예|네|아니)"
+    r"(?=[\d.,:=：|→(（?~≈–—✓✔✅☑✗✘❌☐\[-])(?:\d\s*(?:%|％|per)|[.,:=：|→(（?~≈–—-]\s*\d|[✓✔✅☑✗✘❌☐\[]"
+    r"|[:=：|→?–—-]\s*(?:yes|no|present|absent|true|false|likely|unlikely|not|none|ja|nein|oui|non|s[íì]|sim|não"
+    r"|да|нет|是|否|有|无|無|はい|いいえ|예|네|아니))"
+    r"|\bis (?:yes|no|not present|present|absent|true|false|likely|unlikely|none)\b"
 )
 _ROUTES = {Rank.ATTRIBUTED: "statement", Rank.VERDICT: "statement", Rank.MAIN: "main", Rank.CORRECTED: "correction"}
 _MANNER_NOUN = re.compile(
@@ -105,10 +107,13 @@ def stated_emotion(text: str, vocabulary: Vocabulary) -> Finding | None:
         by_sentence.setdefault(passage.sentence_at(mention.start), []).append(mention)
     undecided: list[Mention] = []
 
+    known: dict[int, list[_Claim]] = {}
+
     # Most long answers end in a conclusion: then the sentences before it are never weighed.
-    @cache
     def claims_in(number: int) -> list[_Claim]:
-        return _claims(passage, by_sentence[number], attributed, undecided, heaviest)
+        if number not in known:
+            known[number] = _claims(passage, by_sentence[number], attributed, undecided, heaviest)
+        return known[number]
 
     decision = _decide(passage, list(by_sentence), claims_in)
     if decision:
@@ -216,7 +221,7 @@ def _decide(
                 return _best(claims), "slot"
     for number in reversed(numbers):
         start, end = passage.sentence(number)
-        if _CONCLUSION_START.match(passage.lower, start, end) or _CONCLUSION_ANYWHERE.search(passage.lower, start, end):
+        if _CONCLUSION_ANYWHERE.search(passage.lower, start, end) or _CONCLUSION_START.match(passage.lower, start, end):
             concluding = [claim for claim in claims_in(number) if _concludes(passage, claim)]
             if concluding and _best(concluding).rank > Rank.WEAK:
                 return _best(concluding), "conclusion"
