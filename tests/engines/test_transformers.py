@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from serxbench.audio import Clip
 from serxbench.engines import UNREADABLE, plan_batches
-from serxbench.engines.transformers import generate_batches
+from serxbench.engines.transformers import generate_batches, let_memory_grow
 from serxbench.errors import AdapterError
 from serxbench.records import Decoding, Prompt, Response, Utterance
 
@@ -101,3 +102,14 @@ def test_samples_cannot_be_read_though_the_header_can(write_clip: Callable[..., 
     assert by_id["fine"].stop == "end"
     assert by_id["cut"].error is not None
     assert "cannot be decoded" in by_id["cut"].error
+
+
+@pytest.mark.parametrize("said", [None, "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_the_allocator_is_told_unless_the_user_has_told_it(monkeypatch: pytest.MonkeyPatch, said: str | None) -> None:
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "mine")  # so that it is as before afterwards
+        if name != said:
+            monkeypatch.delenv(name)
+    let_memory_grow()
+    found = {os.environ.get(name) for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")}
+    assert found == {None, "mine" if said else "expandable_segments:True"}

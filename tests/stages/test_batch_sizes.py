@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from serxbench.adapters import Base, Loading
 from serxbench.catalog import load_prompt, read_card
+from serxbench.cli import cli
 from serxbench.corpora import open_corpus
 from serxbench.errors import UsageError
 from serxbench.records import Decoding
@@ -95,3 +97,16 @@ def test_the_weights_of_a_lora_are_its_bases(
     whole = choose_batch_size(request_, gpu)
     assert whole == choose_batch_size(request_, lora) == 16
     assert choose_batch_size(replace(request_, gpus_per_worker=0.5), gpu) < whole
+
+
+def test_the_command_line_takes_a_number_or_auto(tmp_path: Path) -> None:
+    asked = ["respond", "--model", "nano", "--mode", "open", "--batch-size", "many", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == 2
+    assert "'many' is neither a number nor auto" in done.output
+
+
+def test_a_dry_run_says_what_auto_means_here(tmp_path: Path) -> None:
+    asked = ["respond", "--model", "nano", "--mode", "open", "--limit", "20", "--dry-run", "--device", "cpu"]
+    done = CliRunner().invoke(cli, [*asked, "--out", str(tmp_path / "run")])
+    assert "batches  3 of at most 8" in done.output
