@@ -166,7 +166,7 @@ def _connect(ray: ModuleType, workers: Workers, folder: str) -> None:
         where = {}
     try:
         ray.init(address=workers.address, log_to_driver=False, logging_level="ERROR", **where)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises plain Exceptions too, as when a busy machine starts it too slowly
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise AdapterError(
             f"--ray {workers.address}: no Ray cluster can be used there ({reason}). Start one with `ray start --head`, "
