@@ -204,7 +204,13 @@ def _go_on(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, task.n_steps, task.settings)
         trainee.module.train()
-        loss, norm = take_step(trainee, devices, optimizer, next(built))
+        try:
+            loss, norm = take_step(trainee, devices, optimizer, next(built))
+        except torch.OutOfMemoryError as error:
+            hint = "batch_size=1" if trainee.settings.gradient_checkpointing else "gradient_checkpointing=true"
+            raise RunError(
+                f"step {step}: the GPU's memory does not suffice; try --set {hint} in another --out"
+            ) from error
         state = replace(state, step=step + 1)
         if curves:
             curves.note(state.step, loss=loss, learning_rate=optimizer.param_groups[0]["lr"], gradient=norm)

@@ -243,7 +243,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(write_recipe: WriteRec
 def test_two_processes_train_what_one_does(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     path = write_recipe(settings={"epochs": 1, "samples_per_step": 6})
     # What `accelerate launch` starts on a machine with GPUs; on a CPU it starts one process.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     finish(start(path, tmp_path / "two", command=[*launch, "-m", "serxbench", "sft"]))
     train(path, tmp_path / "one")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
