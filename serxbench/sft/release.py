@@ -35,6 +35,8 @@ class Made:
         """Writes the card and the facts into the model's folder."""
         (folder / FACTS).write_text(json.dumps(self.facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / f"{self.name}.md").write_text(_card_text(self), encoding="utf-8")
+        for file in folder.iterdir():  # safetensors are written for their owner alone
+            file.chmod(0o644)
 
 
 def _card_text(made: Made) -> str:
@@ -93,7 +95,7 @@ def _prose(made: Made) -> str:
         f"- Data: {corpora}. {samples['n_train']} samples ({samples['hours']:g} h), and {samples['n_validation']} of "
         f"other speakers for validation; {left_out} left out.",
         f"- Compared by id and by sound with {n_clips} clips of evaluation splits, none of which is among the samples. "
-        f"Their hash: {samples['samples_sha256']}.",
+        f"Hash of the samples: {samples['samples_sha256']}.",
         f"- Learning rate {settings['learning_rate']:g}, cosine after {100 * settings['warmup_share']:g} % warm-up; "
         f"weight decay {settings['weight_decay']:g}; {settings['samples_per_step']} samples a step; at most "
         f"{settings['epochs']} epochs; seed {settings['seed']}; {facts['device']}, {settings['dtype']}.",
