@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import httpx2
@@ -24,6 +26,34 @@ def connection_settings(*, private: bool, seconds: float) -> dict[str, Any]:
         "follow_redirects": False,
         "mounts": _NO_PROXY if private else None,
     }
+
+
+class Connections:
+    """Clients of httpx2, each used by one request at a time.
+
+    One client for all would look through all of its connections at every request, which with 32 of them takes longer
+    than the request itself.
+    """
+
+    def __init__(self, stack: contextlib.AsyncExitStack, seconds: float) -> None:
+        self._stack, self._seconds = stack, seconds
+        # Reading the certificates takes a tenth of a second, so it is done once.
+        self._certificates = httpx2.create_ssl_context()
+        self._free: dict[bool, list[httpx2.AsyncClient]] = {True: [], False: []}
+
+    @contextlib.asynccontextmanager
+    async def one(self, endpoint: Endpoint) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client that nobody else uses meanwhile; the one that was given back last, so that few are opened."""
+        free = self._free[endpoint.private]
+        if free:
+            client = free.pop()
+        else:
+            settings = connection_settings(private=endpoint.private, seconds=self._seconds)
+            client = await self._stack.enter_async_context(httpx2.AsyncClient(verify=self._certificates, **settings))
+        try:
+            yield client
+        finally:
+            free.append(client)
 
 
 def raise_for_lost(error: httpx2.HTTPError, endpoint: Endpoint) -> NoReturn:

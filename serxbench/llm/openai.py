@@ -17,6 +17,7 @@ from serxbench.llm._asking import Client, Question, Send
 from serxbench.llm._chat import build_body, raise_for_status, read_reply
 from serxbench.llm._connections import (
     CONNECT_SECONDS,
+    Connections,
     check_certificate,
     connection_settings,
     explain,
@@ -80,7 +81,7 @@ class ChatService:
     def connect(self) -> Client:
         """What asks it."""
         model = self._find_model()
-        return _Client(self._options, self.endpoints, model, self._key)
+        return _Client(self._options, model, self._key)
 
     def pool(self) -> Pool:
         """Its endpoints, ready for requests."""
@@ -147,22 +148,16 @@ def _list_models(endpoints: Sequence[Endpoint], key: str | None) -> list[dict[st
 
 
 class _Client:
-    """Chat completions over one pool of connections; see serxbench.llm._asking.Client."""
+    """Chat completions; see serxbench.llm._asking.Client."""
 
-    def __init__(self, options: ChatOptions, endpoints: Sequence[Endpoint], model: str, key: str | None) -> None:
-        self._options, self._endpoints, self._model, self._key = options, endpoints, model, key
+    def __init__(self, options: ChatOptions, model: str, key: str | None) -> None:
+        self._options, self._model, self._key = options, model, key
         self._takes_schemas = True
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Callable[[Question, Decoding], Send]]:
-        kinds = {endpoint.private for endpoint in self._endpoints}
         async with contextlib.AsyncExitStack() as stack:
-            clients = {
-                private: await stack.enter_async_context(
-                    httpx2.AsyncClient(**connection_settings(private=private, seconds=self._options.timeout_seconds))
-                )
-                for private in kinds
-            }
+            connections = Connections(stack, self._options.timeout_seconds)
 
             def request(question: Question, decoding: Decoding) -> Send:
                 refused = False
@@ -172,7 +167,8 @@ class _Client:
                     with_schema = question.schema is not None and self._takes_schemas and not refused
                     body = build_body(self._options, self._model, question, decoding, with_schema=with_schema)
                     try:
-                        raw = await self._post(clients[endpoint.private], endpoint, body)
+                        async with connections.one(endpoint) as client:
+                            raw = await self._post(client, endpoint, body)
                     except Declined as declined:
                         if not with_schema:
                             raise
