@@ -29,6 +29,9 @@ from serxbench.records import Decoding, Prompt, Response
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: What torch's own memory on a CPU is aligned to, in bytes.
+_ALIGNMENT = 64
+
 #: Below this, pooling in an audio encoder can leave no token at all.
 MIN_SECONDS = 0.1
 
@@ -298,7 +301,19 @@ def load_pretrained(folder: Path, family: str, load: Callable[[], tuple[Any, Any
     if absent := sorted(found["missing_keys"]):
         # transformers only warns, and runs with random numbers in their place.
         raise AdapterError(f"{folder}: {len(absent)} weights are not in the checkpoint (the first: {absent[0]})")
+    align_weights(model)
     return model.eval()
+
+
+def align_weights(model: Any) -> None:
+    """Copies the weights that lie where a file's layout put them to where torch puts its own.
+
+    transformers (from 5.24 on) leaves weights in the mapped file, at addresses that no vector unit would choose, and a
+    CPU's matrix products then sum in another order: the same weights would give other logits in another file.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def unloadable(folder: Path, family: str, error: Exception) -> AdapterError:
