@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from serxbench.cli._asking import folder_name
+
 if TYPE_CHECKING:
     from serxbench.progress import Progress
     from serxbench.runs import Run
@@ -79,8 +81,7 @@ def _run(
         device=request.device,
         cards=request.cards,
     )
-    where = "-".join(part for part in (corpus.info.name, corpus.split) if part)
-    run = respond(asked, out / "runs" / f"{trained.folder.name}_{mode}_{where}", progress)
+    run = respond(asked, out / "runs" / folder_name(asked), progress)
     parse(run)
     cluster(run)
     return run, score(run, corpus)

@@ -184,7 +184,7 @@ def make_request(asked: dict[str, Any], progress: Progress, *, scored: bool) -> 
         workers=asked["workers"],
         gpus_per_worker=asked["gpus_per_worker"],
     )
-    return request, asked["out"] or Path("runs") / _folder_name(request)
+    return request, asked["out"] or Path("runs") / folder_name(request)
 
 
 def read_backend_options(asked: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,8 @@ def read_backend_options(asked: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _folder_name(request: RespondRequest) -> str:
+def folder_name(request: RespondRequest) -> str:
+    """How a run's folder is called if nobody says otherwise: by model, prompt and corpus."""
     from serxbench.catalog import prompt_name
 
     corpus = request.corpus

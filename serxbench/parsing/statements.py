@@ -66,7 +66,7 @@ _ECHO_CUE = re.compile(
 )
 # Behind a look ahead: tried at every letter, the alternatives would take longer than the weighing itself.
 _WEIGHABLE = re.compile(
-    r"(?=[\d.,:=：|→(（?~≈–—✓✔✅☑✗✘❌☐\[-])(?:\d\s*(?:%|％|per)|[.,:=：|→(（?~≈–—-]\s*\d|[✓✔✅☑✗✘❌☐\[]"
+    r"(?=[\d.,:=：|→(（?~≈–—✓✔✅☑✗✘❌☐\[-])(?:\d\s*(?:%|％|per|/\s*\d)|[.,:=：|→(（?~≈–—-]\s*\d|[✓✔✅☑✗✘❌☐\[]"
     r"|[:=：|→?–—-]\s*(?:yes|no|present|absent|true|false|likely|unlikely|not|none|ja|nein|oui|non|s[íì]|sim|não"
     r"|да|нет|是|否|有|无|無|はい|いいえ|예|네|아니))"
     r"|\bis (?:yes|no|not present|present|absent|true|false|likely|unlikely|none)\b"

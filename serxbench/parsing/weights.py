@@ -15,7 +15,7 @@ _SPACE = r"[ \t*_`|\"']*"
 # A whole number needs a sign before it or a per cent after it: what follows the second of "1) sad 2) angry" is none.
 _AFTER = re.compile(
     rf"{_SPACE}(?:(?P<sign>[:=：|→(（?~≈-]|->|–|—|\b(?:at|is)\b){_SPACE})?"
-    rf"(?:(?P<number>{_NUMBER})(?:{_SHARE}|(?=\s*/\s*\d)|(?(sign)|(?:(?<=[.,]\d)|(?<=[.,]\d\d)))(?![\w./]))"
+    rf"(?:(?P<number>{_NUMBER})(?:{_SHARE}|\s*/\s*\d{{1,3}}\b|(?(sign)|(?:(?<=[.,]\d)|(?<=[.,]\d\d)))(?![\w./]))"
     rf"|(?P<yes>{_YES}{_WORD_END}|[✓✔✅☑])|(?P<no>{_NO}{_WORD_END}|[✗✘❌☐]))",
     re.IGNORECASE,
 )
