@@ -217,8 +217,9 @@ def test_longer_answers_get_more_time(start: Start) -> None:
 
 def test_killed_in_the_middle_of_a_run(start: Start, utterances: list[Utterance], tmp_path: Path) -> None:
     undisturbed = answers(start(), utterances)
-    # By itself in the first batch, from outside at some moment after that, and from outside between two batches.
-    adapter = start(Limits(restarts=3), die_once="u2", seconds=0.2)
+    # By itself in the first batch (that of the longest clips), from outside at some moment after that, and between two
+    # batches.
+    adapter = start(Limits(restarts=3), die_once="u10", seconds=0.2)
     pids = {adapter.pid}
     killer = threading.Timer(0.6, lambda: kill(adapter))
     disturbed: list[Response] = []
