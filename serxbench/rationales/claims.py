@@ -17,18 +17,18 @@ from serxbench.parsing.vocabulary import Token, word_set
 from serxbench.rationales.lexicon import compiled, has_list
 from serxbench.rationales.prose import Prose, Sentence
 
-Property = Literal["pitch", "pitch_range", "pitch_end", "loudness", "loudness_change", "rate", "pauses"]
+Property = Literal["pitch", "pitch_range", "pitch_end", "loudness", "loudness_change", "rate", "rate_change", "pauses"]
 Direction = Literal["high", "middle", "low"]
 
 #: In the order in which they are reported.
 PROPERTIES: tuple[Property, ...] = (
-    "pitch", "pitch_range", "pitch_end", "loudness", "loudness_change", "rate", "pauses",
+    "pitch", "pitch_range", "pitch_end", "loudness", "loudness_change", "rate", "rate_change", "pauses",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One claim. direction: of `pitch_end` and `loudness_change`, `high` means that it rises. words: as they stand."""
+    """One claim. direction: of `pitch_end` and the changes, `high` means that it rises. words: as they stand."""
 
     property: Property
     direction: Direction
@@ -109,7 +109,7 @@ _ADVERBS = word_set(
     almost both and or but yet overall generally mostly
     """
 )
-_OF_AFTER = word_set("is are was were remains remain stays stay sounds sound seems seem appears appear becomes become")
+_OF_AFTER = word_set("is are was were remains remain stays stay sounds sound seems seem appears appear")
 #: How far a value is looked for from its noun, in words.
 _REACH = 7
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from serxbench.audio import SAMPLE_RATE, Clip, read_ahead
+from serxbench.audio import SAMPLE_RATE, read_ahead
 from serxbench.catalog import load_prompt
-from serxbench.corpora import Corpus, hash_utterances, normalise_split, open_corpus, plurality
+from serxbench.corpora import Corpus, open_corpus, plurality
 from serxbench.emotions import EMOTIONS
 from serxbench.errors import AudioError, CorpusError, UsageError
 from serxbench.hashing import hash_file
+from serxbench.held_out import HeldOut, evaluation_parts, hold_out, is_evaluation_split
 from serxbench.progress import Progress
 from serxbench.records import Prompt, Utterance
 from serxbench.sft.limits import Limits
@@ -121,9 +122,8 @@ def open_recipe(recipe: Recipe, variants: Sequence[Variant], root_of: RootOf) ->
             )
         rationales = read_rationales(source.rationales) if source.rationales else None
         sources.append((source, corpus, rationales))
-    divided = [corpus for source, corpus, _ in sources if not source.whole]
-    held_out = [open_corpus(data, root_of(data)) for data in _evaluation_data(recipe, divided)]
-    held_out += [rows for corpus in divided if corpus.info.takes_path and (rows := _evaluation_rows(corpus))]
+    held_out = [part for source, corpus, _ in sources if not source.whole for part in evaluation_parts(corpus)]
+    held_out += [open_corpus(data, root_of(data)) for data in recipe.held_out]
     return Opened(recipe=recipe, sources=tuple(sources), held_out=tuple(held_out), variants=tuple(variants))
 
 
@@ -132,57 +132,26 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     return {name: found.get(name) for name in ("name", "split", "options", "revision", "n", "licence")}
 
 
-def is_evaluation_split(split: str | None) -> bool:
-    """Whether a split is one that models are validated or tested on, by its name.
-
-    >>> [is_evaluation_split(split) for split in ("Test1", "dev", "fold2-test", "train", None)]
-    [True, True, True, False, False]
-    """
-    plain = normalise_split((split or "").rpartition("-")[2])
-    return plain == "development" or plain.startswith("test")
-
-
 def key_of(corpus: Corpus) -> str:
     """What a corpus is called in a sample's id: its name, and of a file of one's own the file's."""
     return Path(corpus.data.partition(":")[2].partition("#")[0]).stem if corpus.info.takes_path else corpus.info.name
-
-
-def _evaluation_data(recipe: Recipe, corpora: Sequence[Corpus]) -> list[str]:
-    """What is held out: the evaluation splits beside the recipe's own (`fold2-test` beside `fold2-train`), then what it
-    names.
-    """
-    own = [
-        f"{corpus.info.name}:{split}"
-        for corpus in corpora
-        for split in corpus.info.splits
-        if is_evaluation_split(split) and split.rpartition("-")[0] == (corpus.split or "").rpartition("-")[0]
-    ]
-    return list(dict.fromkeys([*own, *recipe.held_out]))
-
-
-def _evaluation_rows(corpus: Corpus) -> Corpus | None:
-    """The rows of a whole file that belong to an evaluation split, None if there are none."""
-    whole = open_corpus(corpus.data.partition("#")[0], corpus.root)
-    rows = tuple(utterance for utterance in whole.utterances if is_evaluation_split(utterance.split))
-    return replace(whole, utterances=rows, revision=hash_utterances(rows)) if rows else None
 
 
 def build_pool(opened: Opened, limits: Limits, progress: Progress) -> Pool:
     """The samples, each clip heard once. Raises CorpusError if none is left, or the rationales are of other labels."""
     recipe, settings = opened.recipe, opened.recipe.settings
     left_out: dict[str, Counter[str]] = {key_of(corpus): Counter() for _, corpus, _ in opened.sources}
-    ids = {(corpus.info.name, utterance.id) for corpus in opened.held_out for utterance in corpus.utterances}
+    held_out = hold_out(opened.held_out, progress)
     found: dict[str, _Candidate] = {}
     for source, corpus, rationales in opened.sources:
         reasons = left_out[key_of(corpus)]
-        for utterance, sample in _candidates(recipe, source, corpus, rationales, ids, reasons):
+        for utterance, sample in _candidates(recipe, source, corpus, rationales, held_out, reasons):
             if found.setdefault(sample.id, (corpus, utterance, sample))[2] is not sample:
                 reasons["same_id"] += 1
     order = np.random.RandomState(settings.seed).permutation(len(found))
     names = sorted(found)
     shuffled = [found[names[n]] for n in order]
-    hashes = _hash_clips([u for corpus in opened.held_out for u in corpus.utterances if u.audio], progress)
-    heard = _hear(shuffled, (limits, opened.variants, settings.max_tokens, hashes), left_out, progress)
+    heard = _hear(shuffled, (limits, opened.variants, settings.max_tokens, held_out), left_out, progress)
     taken = []
     progress.start("reading the pool", total=min(len(shuffled), settings.max_samples), done=0)
     for each in heard:
@@ -195,7 +164,7 @@ def build_pool(opened: Opened, limits: Limits, progress: Progress) -> Pool:
     return Pool(
         samples=_divide([sample for _, _, sample in taken], speakers, recipe),
         left_out=left_out,
-        n_held_out=len(hashes),
+        n_held_out=len(held_out.sounds),
         n_unknown_speakers=speakers.count(None),
     )
 
@@ -205,7 +174,7 @@ def _candidates(
     source: Source,
     corpus: Corpus,
     rationales: Mapping[str, Rationale] | None,
-    held_out: set[tuple[str, str]],
+    held_out: HeldOut,
     left_out: Counter[str],
 ) -> Iterator[tuple[Utterance, Sample]]:
     """The utterances that can be samples, as far as is known without hearing them; the others are counted."""
@@ -213,7 +182,7 @@ def _candidates(
     for utterance in corpus.utterances:
         rationale = rationales.get(utterance.id) if rationales is not None else None
         emotion = utterance.consensus or plurality(vote.primary for vote in utterance.votes)
-        if (corpus.info.name, utterance.id) in held_out:
+        if held_out.find(corpus, utterance, None):
             left_out["held_out_id"] += 1
         elif not source.whole and is_evaluation_split(utterance.split):
             left_out["evaluation_split"] += 1
@@ -274,21 +243,9 @@ def _sample(
     )
 
 
-def _hash_clips(utterances: Sequence[Utterance], progress: Progress) -> set[str]:
-    """The hashes of the samples of the clips that may not be trained on; one that cannot be read is in no training."""
-    progress.start("hashing what is held out", total=len(utterances), done=0)
-    hashes = set()
-    for clip in read_ahead(utterance.audio for utterance in utterances if utterance.audio):
-        progress.advance(1, int(isinstance(clip, AudioError)))
-        if isinstance(clip, Clip):
-            hashes.add(clip.sha256())
-    progress.finish()
-    return hashes
-
-
 def _hear(
     candidates: Sequence[_Candidate],
-    wanted: tuple[Limits, Sequence[Variant], int, set[str]],
+    wanted: tuple[Limits, Sequence[Variant], int, HeldOut],
     left_out: Mapping[str, Counter[str]],
     progress: Progress,
 ) -> Iterator[_Candidate]:
@@ -304,7 +261,7 @@ def _hear(
             continue
         sha256, seconds = clip.sha256(), clip.seconds
         filled = replace(sample, audio_sha256=sha256, n_samples=len(clip.waveform))
-        if sha256 in held_out:
+        if held_out.find(corpus, utterance, sha256):
             reasons["held_out_audio"] += 1
         elif sha256 in seen:
             reasons["same_audio"] += 1

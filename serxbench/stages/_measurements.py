@@ -6,6 +6,8 @@ Settings (docs/rationales.md gives them in Praat's own words):
                2.5 times the third of what was found (after Hirst 2011), so that the range fits the voice
     intensity  To Intensity, minimum pitch 100 Hz, 10 ms steps, mean subtracted; a frame sounds if it is at most 25 dB
                below the loudest
+    syllables  for the change of rate: voiced peaks of the intensity with dips of 2 dB between them (after de Jong and
+               Wempe 2009)
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serxbench.audio import SAMPLE_RATE, Clip, read_ahead
+from serxbench.clip_cache import ClipCache
 from serxbench.errors import AdapterError
 from serxbench.progress import Progress
 from serxbench.records import Utterance
-from serxbench.stages._clip_cache import ClipCache
 
 #: Raised by one when a number can come out otherwise.
-_VERSION = 2
+_VERSION = 3
 
 _STEP = 0.01
 _FLOOR, _CEILING = 60.0, 700.0
@@ -34,6 +36,9 @@ _SHORTEST_PAUSE = 0.1
 #: Fewer voiced frames than this say nothing of a contour.
 _FEWEST_VOICED = 10
 _END_SHARE = 0.2
+_DIP = 2.0
+#: Three intervals in either half.
+_FEWEST_SYLLABLES = 7
 
 #: Property of a clip → its number; a property that cannot be measured is absent.
 Measures = Mapping[str, float]
@@ -68,11 +73,12 @@ def measure(waveform: NDArray[np.float32]) -> dict[str, float]:
     pitch: median in semitones above 1 Hz. pitch_range: semitones between the 10th and the 90th percentile.
     pitch_end: semitones of the last fifth of the voiced frames above the rest (medians). loudness: mean intensity in dB
     of the frames that sound. loudness_change: dB of their second half above the first. pauses: seconds of the longest
-    silence between sounds.
+    silence between sounds. rate_change: octaves by which the syllables of the second half follow each other faster.
     """
     praat = _praat()
     sound = praat.Sound(np.asarray(waveform, dtype=np.float64), SAMPLE_RATE)
-    return {**_of_pitch(sound), **_of_intensity(sound)}
+    of_pitch, voiced = _of_pitch(sound)
+    return {**of_pitch, **_of_intensity(sound, voiced)}
 
 
 def _praat() -> Any:
@@ -85,17 +91,19 @@ def _praat() -> Any:
     return parselmouth
 
 
-def _of_pitch(sound: Any) -> dict[str, float]:
+def _of_pitch(sound: Any) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """What is measured of the pitch, and the times of the voiced frames."""
+    none: NDArray[np.float64] = np.zeros(0)
     try:
-        voiced = _voiced(sound, _FLOOR, _CEILING)
+        _, voiced = _voiced(sound, _FLOOR, _CEILING)
         if len(voiced) < _FEWEST_VOICED:
-            return {}
+            return {}, none
         first, third = _quantiles(voiced, [0.25, 0.75])
-        voiced = _voiced(sound, 0.75 * first, 2.5 * third)
+        times, voiced = _voiced(sound, 0.75 * first, 2.5 * third)
     except _praat().PraatError:  # too short a clip for the floor
-        return {}
+        return {}, none
     if len(voiced) < _FEWEST_VOICED:
-        return {}
+        return {}, times
     semitones = 12 * np.log2(voiced)
     low, high = _quantiles(semitones, [0.1, 0.9])
     end = max(1, round(_END_SHARE * len(semitones)))
@@ -103,13 +111,14 @@ def _of_pitch(sound: Any) -> dict[str, float]:
         "pitch": float(np.median(semitones)),
         "pitch_range": high - low,
         "pitch_end": float(np.median(semitones[-end:]) - np.median(semitones[:-end])),
-    }
+    }, times
 
 
-def _voiced(sound: Any, floor: float, ceiling: float) -> NDArray[np.float64]:
-    """F0 in Hz of the voiced frames."""
-    values = sound.to_pitch(time_step=_STEP, pitch_floor=floor, pitch_ceiling=ceiling).selected_array["frequency"]
-    return np.asarray(values[values > 0], dtype=np.float64)
+def _voiced(sound: Any, floor: float, ceiling: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(times, F0 in Hz) of the voiced frames."""
+    pitch = sound.to_pitch(time_step=_STEP, pitch_floor=floor, pitch_ceiling=ceiling)
+    values = np.asarray(pitch.selected_array["frequency"], dtype=np.float64)
+    return np.asarray(pitch.xs(), dtype=np.float64)[values > 0], values[values > 0]
 
 
 def _quantiles(values: NDArray[np.float64], shares: list[float]) -> list[float]:
@@ -118,9 +127,11 @@ def _quantiles(values: NDArray[np.float64], shares: list[float]) -> list[float]:
     return found
 
 
-def _of_intensity(sound: Any) -> dict[str, float]:
+def _of_intensity(sound: Any, voiced: NDArray[np.float64]) -> dict[str, float]:
+    """What is measured of the intensity. voiced: times of voiced frames."""
     try:
-        levels = np.asarray(sound.to_intensity(minimum_pitch=100.0, time_step=_STEP).values[0], dtype=np.float64)
+        intensity = sound.to_intensity(minimum_pitch=100.0, time_step=_STEP)
+        levels = np.asarray(intensity.values[0], dtype=np.float64)
     except _praat().PraatError:
         return {}
     levels = np.where(np.isfinite(levels), levels, -300.0)
@@ -138,7 +149,33 @@ def _of_intensity(sound: Any) -> dict[str, float]:
     half = len(places) // 2
     if half >= _FEWEST_VOICED // 2:
         found["loudness_change"] = _mean_level(levels[places[half:]]) - _mean_level(levels[places[:half]])
+    is_voiced = [bool(len(voiced)) and np.abs(voiced - time).min() <= _STEP for time in np.asarray(intensity.xs())]
+    peaks = [peak for peak in _peaks(levels) if sounding[peak] and is_voiced[peak]]
+    if len(peaks) >= _FEWEST_SYLLABLES:
+        # Time goes on only while something sounds, so that a pause slows nothing down.
+        times = np.cumsum(sounding)[peaks] * _STEP
+        half = (len(peaks) - 1) // 2
+        rates = half / (times[half] - times[0]), (len(times) - 1 - half) / (times[-1] - times[half])
+        found["rate_change"] = float(np.log2(rates[1] / rates[0]))
     return found
+
+
+def _peaks(levels: NDArray[np.float64]) -> list[int]:
+    """The peaks of a curve that lie between dips of 2 dB or more on both sides."""
+    peaks: list[int] = []
+    highest, lowest, rising = 0, 0, True
+    for place, level in enumerate(levels):
+        if rising:
+            if level > levels[highest]:
+                highest = place
+            elif level < levels[highest] - _DIP:
+                peaks.append(highest)
+                lowest, rising = place, False
+        elif level < levels[lowest]:
+            lowest = place
+        elif level > levels[lowest] + _DIP:
+            highest, rising = place, True
+    return peaks
 
 
 def _mean_level(decibels: NDArray[np.float64]) -> float:

@@ -18,11 +18,11 @@ from serxbench.catalog import Template
 from serxbench.corpora import Corpus, plurality
 from serxbench.emotions import EMOTIONS
 from serxbench.errors import CorpusError, UsageError
+from serxbench.held_out import evaluation_parts, hash_clips, hold_out, is_training_split
 from serxbench.progress import Progress
 from serxbench.rationales.rules import extract_rationale
 from serxbench.records import JsonRecord, Prompt, Response, Utterance
 from serxbench.runs import Run
-from serxbench.stages._training_guard import find_contaminated
 from serxbench.stages.backends import RespondRequest, check_licence
 from serxbench.stages.respond import respond
 from serxbench.untrusted import fence, nonce_of
@@ -91,7 +91,7 @@ def plan_rationales(teaching: Teaching, progress: Progress) -> Lesson:
     """
     request, corpus = teaching.request, teaching.request.corpus
     _check(teaching)
-    unfit = _unfit(corpus, find_contaminated(corpus, progress))
+    unfit = _unfit(corpus, _find_contaminated(corpus, progress))
     fit = [utterance for utterance in corpus.utterances if utterance.id not in unfit]
     if not fit:
         first = next(iter(unfit.values()))[1]
@@ -127,6 +127,7 @@ def gold_label(utterance: Utterance) -> str | None:
 
 def _check(teaching: Teaching) -> None:
     request = teaching.request
+    check_split(request.corpus)
     if teaching.samples < 1:
         raise UsageError(f"--samples must be at least 1; found {teaching.samples}")
     if teaching.samples > 1 and request.decoding.temperature <= 0:
@@ -136,6 +137,28 @@ def _check(teaching: Teaching) -> None:
             f"'{request.card.name}' answers with labels and explains nothing; a generative model is wanted"
         )
     check_licence(request)
+
+
+def check_split(corpus: Corpus) -> None:
+    """Raises UsageError unless the corpus is a training split."""
+    info, split = corpus.info, corpus.split
+    if is_training_split(split):
+        return
+    known = [f"{info.name}:{name}" for name in info.splits if is_training_split(name)]
+    found = f"the split '{split}'" if split else "every split at once"
+    raise UsageError(
+        f"--data {corpus.data}: is {found}; rationales are made from training splits only, since a model that is "
+        f"trained on them must not have seen what it is evaluated on. Training splits here: "
+        f"{', '.join(known) or corpus.data.partition('#')[0] + '#train'}"
+    )
+
+
+def _find_contaminated(corpus: Corpus, progress: Progress) -> dict[str, str]:
+    """id → why it must not be trained on: an evaluation split has its id or its sound."""
+    held_out = hold_out(evaluation_parts(corpus), progress)
+    digests = hash_clips(corpus.utterances, "hashing what is trained on", progress)
+    whys = (held_out.find(corpus, u, digest) for u, digest in zip(corpus.utterances, digests, strict=True))
+    return {u.id: why for u, why in zip(corpus.utterances, whys, strict=True) if why}
 
 
 def _unfit(corpus: Corpus, contaminated: Mapping[str, str]) -> dict[str, tuple[RationaleStatus, str]]:

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import gc
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -183,6 +185,9 @@ def _learn(
         f"{variant}: {n_learning:,} of {trainee.n_weights:,} weights learn; {len(task.train)} samples, "
         f"{len(task.validation)} for validation, {task.n_steps} steps"
     )
+    if settings.method == "lora":
+        for kind in _list_kinds(trainee.trainable):
+            progress.say(f"{variant}: learns {kind}")
     state = train(trainee, Devices(accelerator, trainee), task, folder, progress)
     assert state.best is not None
     return trainee, {
@@ -196,6 +201,16 @@ def _learn(
         "evaluations": [list(each) for each in state.evaluations],
         "processes": accelerator.num_processes,
     }
+
+
+def _list_kinds(names: Iterable[str]) -> list[str]:
+    """The names of parameters with their layers' numbers brought together.
+
+    >>> _list_kinds(["layers.0.q.weight", "layers.1.q.weight", "lm_head.weight"])
+    ['layers.*.q.weight (2)', 'lm_head.weight']
+    """
+    kinds = Counter(re.sub(r"\.\d+\.", ".*.", name) for name in names)
+    return [f"{kind} ({count})" if count > 1 else kind for kind, count in sorted(kinds.items())]
 
 
 def _locate(request: SftRequest) -> LocatedModel:

@@ -12,10 +12,9 @@ import torch
 from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
 from serxbench.audio import read_audio
-from serxbench.demo import nano_check, nano_data, train_nano
+from serxbench.demo import nano_base, nano_data
 from serxbench.demo.generate import DATA
 from serxbench.demo.nano_data import Features
-from serxbench.emotions import EMOTIONS
 
 NANO = Path(__file__).parents[2] / "model_cards" / "nano"
 
@@ -90,38 +89,11 @@ def test_training_hears_what_the_processor_makes(model: Any, processor: Any) -> 
     with torch.inference_mode():
         model(**inputs)
         hook.remove()
-        audio = train_nano.encode(model, cropped, frames)
-    counts = train_nano.count_audio_tokens(frames)
+        audio = nano_base.encode(model, cropped, frames)
+    counts = nano_base.count_audio_tokens(frames)
     assert counts.tolist() == (inputs["input_ids"] == model.config.audio_token_id).sum(dim=1).tolist()
     for ours, theirs, count in zip(audio, heard[0], counts.tolist(), strict=True):
         torch.testing.assert_close(ours[:count], theirs[:count], atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["open", "closed-cot"])
-def test_answers_have_the_format_and_do_not_depend_on_the_batch(model: Any, processor: Any, name: str) -> None:
-    rows = nano_data.read_rows(DATA, "development")[:4]
-    clips = [DATA / row["audio"] for row in rows]
-    together = nano_check.generate_answers(model, processor, clips, nano_data.prompt_text(name), batch_size=4)
-    assert together == nano_check.generate_answers(model, processor, clips, nano_data.prompt_text(name), batch_size=1)
-    for answer in together:
-        assert answer.startswith("<asr>")
-        assert "</asr><answer>I think the emotion is " in answer
-        assert answer.endswith("</reason>" if name.endswith("cot") else "</answer>")
-
-
-def test_prompts_offer_the_options_as_lines() -> None:
-    six = nano_data.prompt_text("closed", nano_data.SIX_CLASSES)
-    assert six.endswith("options:\nA. Angry\nB. Sad\nC. Happy\nD. Fear\nE. Disgust\nF. Neutral\nG. Other")
-    assert nano_data.prompt_text("closed").endswith("G. Contempt\nH. Neutral\nI. Other")
-    assert nano_data.prompt_text("open") == "What emotion do you think the audio expresses?"
-
-
-def test_a_subset_always_offers_the_consensus() -> None:
-    random = np.random.RandomState(0)
-    for _ in range(50):
-        for emotion in EMOTIONS:
-            prompt, _ = nano_data.draw_prompt(emotion, random)
-            assert "A. " not in prompt or f". {emotion}\n" in prompt
 
 
 def test_augmentation_keeps_the_shape_and_the_seed() -> None:
@@ -140,9 +112,3 @@ def test_padding_is_the_silence_of_each_clip() -> None:
     assert padded.shape == (2, 80, 16)
     assert frames.tolist() == [5, 9]
     assert padded[0, 0].tolist() == [0.0] * 5 + [-0.5] * 11
-
-
-def test_macro_f1_counts_no_answer_as_wrong() -> None:
-    """Angry: 1 of 2 found, none false, F1 = 2/3; Sad: F1 = 1; the other six classes are absent and count 0."""
-    score = nano_check.macro_f1(["Angry", "Angry", "Sad"], ["Angry", None, "Sad"])
-    assert score == pytest.approx((2 / 3 + 1) / 8)

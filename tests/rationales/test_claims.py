@@ -38,6 +38,11 @@ def claims(text: str, transcript: str = "") -> set[str]:
         ("The emotional intensity is high.", ""),
         ("The pitch is high, the emotion strong.", "pitch high"),
         ("The pitch rises and falls a lot.", "pitch_range high"),
+        ("The pace quickens towards the end.", "rate_change high"),
+        ("She speeds up, and her voice becomes louder.", "rate_change high, loudness_change high"),
+        ("He slows down; the tempo does not accelerate.", "rate_change low, not rate_change high"),
+        ("The speech is slow and gets slower.", "rate low, rate_change low"),
+        ("A slowed pace.", ""),
     ],
 )
 def test_claims_in_prose(text: str, expected: str) -> None:

@@ -258,8 +258,10 @@ def test_the_command_trains_both_variants_and_compares_them(
 ) -> None:
     path, out = write_recipe(settings={"epochs": 1}), tmp_path / "out"
     arguments = ["sft", path, "--out", out, "--variants", "with-reason,without-reason", "--device", "cpu", "--json"]
-    found = serxbench(*arguments, "--evaluate", f"manifest:{corpus}#test", "--modes", "closed", "-q")
+    found = serxbench(*arguments, "--evaluate", f"manifest:{corpus}#test", "--modes", "closed")
     assert found.returncode == 0, found.stderr
+    assert "learns model.language_model.layers.*.self_attn.o_proj.lora_B.default.weight (2)" in found.stderr
+    assert found.stderr.count("with-reason: learns ") == 2 * (4 + 1)
     told = json.loads(found.stdout)
     assert set(told["models"]) == {"with-reason", "without-reason"}
     (comparison,) = told["comparisons"]

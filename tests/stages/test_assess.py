@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from conftest import SHARED, Serxbench, read_rows, write_rows
 
 from serxbench.audio import SAMPLE_RATE, read_audio
@@ -42,6 +43,37 @@ def test_tones_are_measured_as_they_were_made() -> None:
     louder = measure(np.concatenate([tone(200, 1.0, level=0.6), silence]))
     quieter = measure(np.concatenate([tone(200, 1.0, level=0.3), silence]))
     assert louder["loudness"] - quieter["loudness"] == pytest.approx(20 * np.log10(2), abs=0.01)
+
+
+def syllables(*seconds: float) -> np.ndarray:
+    """A tone that swells and fades once in each of these times."""
+    return np.concatenate([tone(180, length) * np.hanning(round(length * SAMPLE_RATE)) for length in seconds])
+
+
+def test_speech_that_speeds_up_is_told_from_speech_that_slows_down() -> None:
+    even = [0.2] * 10
+    assert measure(syllables(*even))["rate_change"] == pytest.approx(0, abs=0.05)
+    faster = [0.3] * 5 + [0.15] * 5
+    assert measure(syllables(*faster))["rate_change"] == pytest.approx(1, abs=0.25)
+    assert measure(syllables(*reversed(faster)))["rate_change"] == pytest.approx(-1, abs=0.25)
+    pause = np.zeros(SAMPLE_RATE, np.float32)
+    paused = np.concatenate([syllables(*even[:7]), pause, syllables(*even[7:])])
+    assert measure(paused)["rate_change"] == pytest.approx(0, abs=0.1), "a pause slows nothing down"
+    assert "rate_change" not in measure(syllables(*even[:4])), "too few syllables"
+
+
+def test_clips_played_faster_from_their_middle_on_speed_up() -> None:
+    """Each clip twice in a row, and again with the second time at 1.5 times the speed.
+
+    Where a voice trembles, or two syllables run into one, their count is wrong: not every clip goes the right way.
+    """
+    moved = []
+    for utterance in open_corpus("demo:development").utterances[::4]:
+        clip = read_audio(Path(str(utterance.audio))).waveform
+        even, faster = (measure(np.concatenate([clip, soxr.resample(clip, speed, 1.0)])) for speed in (1.0, 1.5))
+        moved.append(faster["rate_change"] - even["rate_change"])
+    assert np.median(moved) == pytest.approx(np.log2(1.5), abs=0.2)
+    assert np.mean(np.array(moved) > 0) >= 0.8  # 21 of 24
 
 
 @pytest.mark.parametrize("samples", [0, 10, 400, 16_000])

@@ -26,11 +26,11 @@ from serxbench.corpora import Corpus, find_corpus, open_corpus
 from serxbench.engines import plan_batches
 from serxbench.engines.transformers import generate_batches
 from serxbench.errors import UsageError
+from serxbench.held_out import evaluation_splits
 from serxbench.progress import Silent
 from serxbench.records import Decoding, Prompt, Response
-from serxbench.stages._training_guard import evaluation_splits
 from serxbench.stages.backends import RespondRequest
-from serxbench.stages.rationales import Rationale, Teaching, make_rationales
+from serxbench.stages.rationales import Rationale, Teaching, check_split, make_rationales
 from serxbench.untrusted import fence, nonce_of
 
 SPOKEN = ("I miss her </text> so much.", "The meeting starts at nine.", "How dare you!", "We won, we won.")
@@ -102,7 +102,7 @@ def test_evaluation_splits_are_a_usage_error(serxbench: Serxbench, tmp_path: Pat
     split = data.partition(":")[2] or info.default_split
     corpus = Corpus(info=info, split=split, utterances=(), revision="", labels=info.labels, data=data)
     with pytest.raises(UsageError, match="rationales are made from training splits only"):
-        evaluation_splits(corpus)
+        check_split(corpus)
     if data.startswith("demo"):
         done = serxbench("rationales", "--model", "nano", "--data", data, "--out", "r")
         assert (done.returncode, (tmp_path / "r").exists()) == (2, False)
@@ -159,7 +159,7 @@ def test_what_an_evaluation_split_holds_too_is_not_asked_about(
     ]  # fmt: skip
     assert rows["u04"].emotion == "Fear"
     assert {row["id"] for row in read_rows(tmp_path / "r" / "responses.jsonl")} == {"u00", "u04", "u06", "u07"}
-    monkeypatch.setattr("serxbench.stages._training_guard.read_ahead", None)
+    monkeypatch.setattr("serxbench.held_out.read_ahead", None)
     assert list(rows.values()) == teach(training_corpus, tiny_checkpoint, tmp_path / "r"), "the hashes are kept"
 
 
