@@ -7,7 +7,8 @@ A module of this package holds
     PARSER: str                                           `identity` if it answers with a label; `rules` if absent
     def load(loading: Loading) -> Adapter
     def load_renderer(loading: Loading) -> Renderer       its prompts without its weights, for engines that load those
-                                                          themselves (serxbench.adapters._renderer); absent if none can
+                                                          themselves and for fine-tuning (serxbench.adapters._renderer);
+                                                          absent if it has neither
     ANSWER_END: str                                       what ends an answer, and the pattern of the modules that a
     LORA_MODULES: str                                     LoRA goes on (serxbench.sft); absent if it is not fine-tuned
 

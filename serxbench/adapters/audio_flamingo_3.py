@@ -14,6 +14,7 @@ The number of audio tokens in the prompt is compared with the number that the en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
@@ -24,6 +25,7 @@ from serxbench.adapters._generative import (
     load_pretrained,
     unloadable,
 )
+from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.audio import SAMPLE_RATE
 from serxbench.errors import AdapterError
 from serxbench.records import Prompt
@@ -37,11 +39,16 @@ MODEL_TYPES = ("audioflamingo3",)
 #: The prompt styles that a card of this family may name. `chat` is the processor's own template.
 PROMPT_STYLES = ("chat",)
 
+#: For fine-tuning: what ends an answer, and which modules a LoRA goes on (the language model's attention, the output
+#: layer; the encoder's attention has modules of the same short names).
+ANSWER_END = "<|im_end|>"
+LORA_MODULES = r"(.*\.)?language_model\.(.*\.)?self_attn\.[qkvo]_proj|(.*\.)?lm_head"
+
 
 def load(loading: Loading) -> AudioFlamingo3:
     """The adapter for the checkpoint in `loading.folder`. Raises AdapterError."""
     import torch
-    from transformers import AudioFlamingo3ForConditionalGeneration, AutoProcessor
+    from transformers import AudioFlamingo3ForConditionalGeneration
 
     folder = loading.folder
     check_prompt_style("audio_flamingo_3", loading.prompt_style, PROMPT_STYLES)
@@ -52,11 +59,28 @@ def load(loading: Loading) -> AudioFlamingo3:
             folder, dtype=getattr(torch, loading.dtype), output_loading_info=True
         ),
     )
+    return AudioFlamingo3(model.to(loading.device), _load_processor(folder))
+
+
+def load_renderer(loading: Loading) -> Renderer:
+    """The prompts of the checkpoint in `loading.folder`, without its weights. Raises AdapterError."""
+    check_prompt_style("audio_flamingo_3", loading.prompt_style, PROMPT_STYLES)
+    model = Weightless(loading.folder, "Audio Flamingo 3")
+    return Renderer(AudioFlamingo3(model, _load_processor(loading.folder)), model.config.audio_token_id)
+
+
+def _load_processor(folder: Path) -> Any:
+    from transformers import AutoProcessor
+
     try:
-        processor = AutoProcessor.from_pretrained(folder)
+        return AutoProcessor.from_pretrained(folder)
     except Exception as error:
         raise unloadable(folder, "Audio Flamingo 3", error) from error
-    return AudioFlamingo3(model.to(loading.device), processor)
+
+
+def _tokens_of(frames: Any) -> Any:
+    """The encoder halves the frames of a window by a convolution and again by pooling: 25 tokens a second."""
+    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
 
 
 class AudioFlamingo3(Generative):
@@ -81,12 +105,16 @@ class AudioFlamingo3(Generative):
             text_kwargs={"padding": True},
             audio_kwargs={"sampling_rate": SAMPLE_RATE, "padding": "max_length"},
         )
-        # The encoder halves the frames of a window by a convolution and again by pooling: 25 tokens a second.
-        frames = inputs["input_features_mask"].sum(-1)
-        of_windows = ((frames - 1) // 2 + 1 - 2) // 2 + 1
-        wanted = self._sum_windows(of_windows, waveforms)
+        wanted = self._sum_windows(_tokens_of(inputs["input_features_mask"].sum(-1)), waveforms)
         check_audio_tokens((inputs["input_ids"] == self._model.config.audio_token_id).sum(-1), wanted)
         return inputs
+
+    def count_audio_tokens(self, samples: int) -> int:
+        """How many audio tokens a waveform of so many samples becomes; build_inputs counts the same in its mask."""
+        extractor = self._processor.feature_extractor
+        whole, rest = divmod(samples, extractor.n_samples)
+        windows = [extractor.n_samples] * whole + [rest] * (rest > 0)
+        return sum(int(_tokens_of(-(-window // extractor.hop_length))) for window in windows)
 
     def _sum_windows(self, of_windows: Any, waveforms: Sequence[NDArray[np.float32]]) -> Any:
         """What belongs to each clip, from what belongs to each of its windows."""

@@ -14,10 +14,12 @@ The number of audio tokens in the prompt is compared with the number that the en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
 from serxbench.adapters._generative import Generative, check_prompt_style, load_pretrained
+from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor
 from serxbench.audio import SAMPLE_RATE
 from serxbench.records import Prompt
@@ -30,6 +32,11 @@ MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
 
 #: The prompt styles that a card of this family may name. `chat` is the processor's own template.
 PROMPT_STYLES = ("chat",)
+
+#: For fine-tuning: what ends an answer, and which modules a LoRA goes on (the thinker's language model; the encoders'
+#: attention has modules of the same short names).
+ANSWER_END = "<|im_end|>"
+LORA_MODULES = r"model\.(language_model\.)?layers\.\d+\.self_attn\.[qkvo]_proj|lm_head"
 
 
 def load(loading: Loading) -> Qwen25Omni:
@@ -46,8 +53,24 @@ def load(loading: Loading) -> Qwen25Omni:
             folder, dtype=getattr(torch, loading.dtype), output_loading_info=True
         ),
     )
-    processor = load_speech_processor(folder, "Qwen2.5-Omni", "WhisperFeatureExtractor")
-    return Qwen25Omni(model.to(loading.device), processor)
+    return Qwen25Omni(model.to(loading.device), _load_processor(folder))
+
+
+def load_renderer(loading: Loading) -> Renderer:
+    """The prompts of the checkpoint in `loading.folder`, without its weights. Raises AdapterError."""
+    check_prompt_style("qwen2_5_omni", loading.prompt_style, PROMPT_STYLES)
+    model = Weightless(loading.folder, "Qwen2.5-Omni")
+    model.config = getattr(model.config, "thinker_config", model.config)
+    return Renderer(Qwen25Omni(model, _load_processor(loading.folder)), model.config.audio_token_id)
+
+
+def _load_processor(folder: Path) -> SpeechProcessor:
+    return load_speech_processor(folder, "Qwen2.5-Omni", "WhisperFeatureExtractor")
+
+
+def _tokens_of(frames: Any) -> Any:
+    """The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second."""
+    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
 
 
 class Qwen25Omni(Generative):
@@ -74,13 +97,16 @@ class Qwen25Omni(Generative):
             return_tensors="pt",
         )
         mask = features["attention_mask"]
-        # The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second.
-        wanted = ((mask.sum(-1) - 1) // 2 + 1 - 2) // 2 + 1
+        wanted = _tokens_of(mask.sum(-1))
         return {
             **self._processor.tokenize(self.render(prompt), self._model.config.audio_token_id, wanted),
             "input_features": features["input_features"],
             "feature_attention_mask": mask,
         }
+
+    def count_audio_tokens(self, samples: int) -> int:
+        """How many audio tokens a waveform of so many samples becomes; build_inputs counts the same in its mask."""
+        return int(_tokens_of(-(-samples // self._processor.feature_extractor.hop_length)))
 
 
 def _samples_beyond(samples: int) -> int:

@@ -40,6 +40,9 @@ DECODES = ("text", "loglik")
 #: So many clips in a row that vLLM refuses, with not one answer before, mean that it is broken.
 _BROKEN_AFTER = 8
 
+#: The families whose answers through vLLM have been compared with those through transformers.
+FAMILIES = ("qwen2_audio",)
+
 _PACKAGES = ("torch", "transformers", "soundfile", "soxr")
 
 
@@ -57,7 +60,7 @@ def start(starting: Starting) -> VllmEngine:
             f"'{starting.name}' is a LoRA, and vLLM gets whole checkpoints here: serxbench merge --model "
             f"{starting.name} --out FOLDER, then --model FOLDER"
         )
-    if not hasattr(find_adapter(starting.adapter), "load_renderer"):
+    if starting.adapter not in FAMILIES:
         raise AdapterError(f"the family '{starting.adapter}' cannot be asked through vLLM; use --backend transformers")
     return VllmEngine(starting)
 

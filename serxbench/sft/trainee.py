@@ -110,11 +110,12 @@ class Trainee:
         """
         with self._building:
             rows = [self._build_row(sample, variant, epoch) for sample in samples]
-        longest = max(row["labels"].shape[1] for row in rows)
-        fill = {"input_ids": self._adapter._pad_token, "attention_mask": 0, "labels": IGNORED}
-        for row in rows:
-            for name, value in fill.items():
-                row[name] = functional.pad(row[name], (0, longest - row[name].shape[1]), value=value)
+        fill = {"input_ids": self._adapter._pad_token, "labels": IGNORED}
+        for name in rows[0]:
+            # Features too: some processors make them as long as the clip.
+            longest = max(row[name].shape[-1] for row in rows)
+            for row in rows:
+                row[name] = functional.pad(row[name], (0, longest - row[name].shape[-1]), value=fill.get(name, 0))
         joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         return Batch(labels=joined.pop("labels"), inputs=joined)
 
@@ -189,7 +190,19 @@ def load_trainee(family: str, loading: Loading, settings: Settings) -> Trainee:
             settings=loading.settings,
         )
     )
+    if settings.method == "full":
+        _check_whole(adapter, loading.folder)
     return Trainee(adapter, family, settings)
+
+
+def _check_whole(adapter: Any, folder: Path) -> None:
+    """Raises AdapterError if the checkpoint holds more than the model that was loaded: it could not be written back."""
+    stored = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if stored != (loaded := adapter._model.config.model_type):
+        raise AdapterError(
+            f"{folder}: is a checkpoint of type '{stored}', of which only the part '{loaded}' is loaded; train a LoRA "
+            "on it, or start from a checkpoint of that part alone"
+        )
 
 
 def use_gradient_checkpointing(model: Any) -> None:

@@ -6,19 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_speech_llms
 
-from serxbench.adapters import Loading
-from serxbench.adapters.qwen2_audio import load, load_renderer
+from serxbench.adapters import Loading, find_adapter
+from serxbench.adapters.qwen2_audio import load_renderer
 from serxbench.errors import AdapterError
 from serxbench.records import Prompt
 
 PROMPT = Prompt(name="p", text="What emotion is it?", sha256="0")
 
 
-@pytest.mark.parametrize("style", ["chat", "llamafactory"])
-def test_the_tokens_are_the_loaded_adapters(tiny_checkpoint: Path, style: str) -> None:
-    loading = Loading(folder=tiny_checkpoint, prompt_style=style)
-    renderer, adapter = load_renderer(loading), load(loading)
+@pytest.mark.parametrize(
+    ("family", "style"),
+    [("qwen2_audio", "chat"), ("qwen2_audio", "llamafactory"), ("qwen2_5_omni", "chat"), ("audio_flamingo_3", "chat")],
+)
+def test_the_tokens_are_the_loaded_adapters(tiny_checkpoint: Path, tmp_path: Path, family: str, style: str) -> None:
+    folder = tiny_checkpoint if family == "qwen2_audio" else getattr(tiny_speech_llms, family)(tmp_path / "tiny")
+    loading = Loading(folder=folder, prompt_style=style)
+    module = find_adapter(family)
+    renderer, adapter = module.load_renderer(loading), module.load(loading)
     assert (renderer.min_seconds, renderer.max_seconds) == (adapter.min_seconds, adapter.max_seconds)
     # Around the steps of hop (160) and of a token (640 samples), and a whole window.
     for samples in (1600, 1601, 1759, 1760, 1761, 2399, 2400, 2401, 16_000, int(adapter.max_seconds * 16_000)):
