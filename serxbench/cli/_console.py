@@ -75,7 +75,7 @@ class Lines:
         self._task, self._total, self._done, self._n_failed = task, total, done, 0
         self._next = done + total / 10
         there = f" ({done} there already)" if done else ""
-        click.echo(f"{task}: {total} utterances{there}", err=True)
+        click.echo(f"{task}: {total} in all{there}", err=True)
 
     def advance(self, n: int, n_failed: int) -> None:
         """A line when the next tenth is reached."""

@@ -12,7 +12,7 @@ from serxbench.cli._console import print_table
 
 if TYPE_CHECKING:
     from serxbench.stages._judge_plan import JudgeRequest
-    from serxbench.stages.judge import Judging
+    from serxbench.stages.judge import JudgeForecast, Judging
 
 
 def make_judge_request(given: Mapping[str, Any], llm: dict[str, Any]) -> JudgeRequest:
@@ -50,6 +50,21 @@ def make_judge_request(given: Mapping[str, Any], llm: dict[str, Any]) -> JudgeRe
         prompts=given["prompts"],
         may_upload=given["may_upload"],
         figure=given["figure"],
+    )
+
+
+def print_forecast(found: JudgeForecast, as_json: bool) -> None:
+    """What `--dry-run` prints."""
+    if as_json:
+        click.echo(found.to_json())
+        return
+    for pair, emotions in found.pairs.items():
+        taken = ", ".join(f"{emotion} {n}" for emotion, n in emotions.items() if n)
+        click.echo(f"{pair}: {sum(emotions.values())} pairs: {taken or 'none'}")
+    price = "unknown" if found.usd is None else f"at most ${found.usd:,.2f}, with replies as long as they may be"
+    click.echo(
+        f"{found.judge}: {found.n_questions} different questions ({found.n_pair_questions} on pairs, "
+        f"{found.n_canary_questions} on canaries), about {found.prompt_tokens:,} tokens of prompt, price {price}"
     )
 
 

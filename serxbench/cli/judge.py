@@ -45,10 +45,17 @@ from serxbench.cli._llm import llm_options
 @options.prompts
 @llm_options
 @options.option("--out", type=options.FOLDER, help="The folder.  [default: judgments/A_vs_B_JUDGE]")
+@options.option("--dry-run", is_flag=True, envvar=None, help="Say what would be asked and what it would cost.")
 @options.as_json
 @options.quiet
 def command(
-    runs: tuple[Path, ...], llm: dict[str, Any], data_root: Path | None, as_json: bool, quiet: bool, **given: Any
+    runs: tuple[Path, ...],
+    llm: dict[str, Any],
+    data_root: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
 ) -> int:
     """Have a judge compare how two runs or more explain themselves, and report what the judge is worth.
 
@@ -56,13 +63,16 @@ def command(
     """
     from serxbench.cli import EXIT_FAILED_RECORDS
     from serxbench.cli._console import listen
-    from serxbench.cli._judge_report import make_judge_request, print_judging
+    from serxbench.cli._judge_report import make_judge_request, print_forecast, print_judging
     from serxbench.cli._scoring import open_scored
-    from serxbench.stages.judge import judge
+    from serxbench.stages.judge import forecast, judge
 
     progress = listen(quiet)
     request = make_judge_request(given, llm)
     opened = [open_scored(path, data_root) for path in runs]
+    if dry_run:
+        print_forecast(forecast(opened, request, progress), as_json)
+        return 0
     out = given["out"] or Path("judgments") / _folder_name(opened, given["judge"])
     found = judge(opened, request, out, progress)
     print_judging(found, as_json)

@@ -15,8 +15,7 @@ from serxbench.parsing import PARSERS, Parser, get_parser
 from serxbench.parsing.extraction import SCHEMA, Extractor, Options, Question, Reply
 from serxbench.progress import Progress
 from serxbench.records import Decoding, JsonRecord, Parsed, Response
-from serxbench.stages.dry_run import price_of
-from serxbench.stages.llms import OPENAI, LlmRequest, llm_card, open_llm
+from serxbench.stages.llms import OPENAI, LlmRequest, estimate, llm_card, open_llm
 
 #: `rules+NAME` asks an LLM only about the answers in which the rules find no commitment.
 RESIDUE = "rules+"
@@ -24,7 +23,8 @@ RESIDUE = "rules+"
 #: Room for what a reasoning model thinks before its reply, which itself is short.
 DECODING = Decoding(max_new_tokens=1024)
 
-_CHARACTERS_A_TOKEN = 4
+#: Of such a reply, for a forecast.
+_ANSWER_TOKENS = 100
 
 #: An LLM's name → how it is asked; a stage is told by whoever knows the endpoints.
 RequestOf = Callable[[str], LlmRequest]
@@ -150,14 +150,13 @@ class LlmReader:
         first = {_key(response): response for response in responses}
         steps = [self.extractor.first(response, options) for response in first.values()]
         texts = {step.text for step in steps if isinstance(step, Question)}
-        tokens = round(sum(map(len, texts)) / _CHARACTERS_A_TOKEN)
-        card = llm_card(self._request)
-        settings = {} if card is None else card.settings
-        served = {**settings, **self._request.options}.get("model") or self._request.model.removeprefix(OPENAI)
-        price = price_of(str(served))
-        usd = None if price is None else (tokens * price["text"] + 100 * len(texts) * price["answer"]) / 1_000_000
+        cost = estimate(self._request, texts, _ANSWER_TOKENS)
         return Forecast(
-            parser=self.name, n_answers=len(responses), n_questions=len(texts), prompt_tokens=tokens, usd=usd
+            parser=self.name,
+            n_answers=len(responses),
+            n_questions=cost.n_questions,
+            prompt_tokens=cost.prompt_tokens,
+            usd=cost.usd,
         )
 
     def read(self, responses: Sequence[Response], options: Options, progress: Progress) -> list[Parsed]:

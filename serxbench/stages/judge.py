@@ -18,7 +18,7 @@ from serxbench.judging.texts import MAX_CHARACTERS
 from serxbench.judging.warnings import family_of, family_warnings
 from serxbench.llm import Llm
 from serxbench.progress import Progress
-from serxbench.records import Decoding, Judgment
+from serxbench.records import Decoding, JsonRecord, Judgment
 from serxbench.runs import Run
 from serxbench.stages._judge_asking import decide
 from serxbench.stages._judge_figure import check_figures, draw_figure
@@ -28,7 +28,7 @@ from serxbench.stages._judge_people import Votes, read_votes
 from serxbench.stages._judge_plan import JudgeRequest, Plan, make_plan, make_questions
 from serxbench.stages._judge_records import canary_verdicts_of, judgments_of
 from serxbench.stages._judge_sources import TEXTS_RULE, known_families, read_sources, relatives_of
-from serxbench.stages.llms import open_llm
+from serxbench.stages.llms import estimate, open_llm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,44 @@ class Judging:
     folder: Path
     numbers: Mapping[str, Any]
     n_failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeForecast(JsonRecord):
+    """What a judging would take at most: replies that are kept already, and questions asked once more, left aside.
+
+    pairs: pair of systems → emotion → utterances. n_questions: different ones. prompt_tokens: reckoned at four
+    characters each, sound left out. usd: with replies as long as they may be; None if no price is known or sound is
+    sent.
+    """
+
+    judge: str
+    pairs: Mapping[str, Mapping[str, int]]
+    n_pair_questions: int
+    n_canary_questions: int
+    n_questions: int
+    prompt_tokens: int
+    usd: float | None
+
+
+def forecast(run_list: Sequence[Run], request: JudgeRequest, progress: Progress) -> JudgeForecast:
+    """What `judge` would ask; no server is spoken to and nothing is written. Raises UsageError or CorpusError."""
+    plan = make_plan(read_sources(run_list), request, progress)
+    questions = make_questions(plan)
+    cost = estimate(request.llm, {question.text for question in questions.values()}, request.max_new_tokens)
+    pairs: dict[str, dict[str, int]] = {}
+    for stratum in plan.pairs.strata:
+        pairs.setdefault(stratum.pair, {})[stratum.emotion] = stratum.n_taken
+    n_pair_questions = sum(key[0] == "pair" for key in questions)
+    return JudgeForecast(
+        judge=request.llm.model,
+        pairs=pairs,
+        n_pair_questions=n_pair_questions,
+        n_canary_questions=len(questions) - n_pair_questions,
+        n_questions=cost.n_questions,
+        prompt_tokens=cost.prompt_tokens,
+        usd=None if request.sees == "audio" else cost.usd,
+    )
 
 
 def judge(run_list: Sequence[Run], request: JudgeRequest, out: Path, progress: Progress) -> Judging:

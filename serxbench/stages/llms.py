@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from serxbench.catalog import ModelCard, read_card, resolve_card
 from serxbench.errors import UsageError
 from serxbench.llm import Budget, Cache, Llm, Price, Service, usual_cache
 from serxbench.records import Decoding
-from serxbench.stages.dry_run import price_of
+from serxbench.stages.dry_run import CHARACTERS_A_TOKEN, price_of
 
 #: `openai:MODEL` needs no card.
 OPENAI = "openai:"
@@ -37,6 +37,26 @@ class LlmRequest:
     max_usd: float | None = None
     cache: Path | None = None
     cards: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What asking some questions would take. usd: None if no price is known; 0 if there is nothing to ask."""
+
+    n_questions: int
+    prompt_tokens: int
+    usd: float | None
+
+
+def estimate(request: LlmRequest, texts: Collection[str], answer_tokens: int) -> Estimate:
+    """About what it takes to ask an LLM these texts, if it answers each in so many tokens; no server is spoken to."""
+    tokens = round(sum(map(len, texts)) / CHARACTERS_A_TOKEN)
+    card = llm_card(request)
+    given = {**({} if card is None else card.settings), **request.options}
+    price = price_of(str(given.get("model") or request.model.removeprefix(OPENAI)))
+    millionths = None if price is None else tokens * price["text"] + answer_tokens * len(texts) * price["answer"]
+    usd = 0.0 if not texts else None if millionths is None else millionths / 1_000_000
+    return Estimate(n_questions=len(texts), prompt_tokens=tokens, usd=usd)
 
 
 def open_llm(

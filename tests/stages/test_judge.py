@@ -460,9 +460,16 @@ def test_the_report_on_the_terminal(tmp_path: Path, serxbench: Serxbench):
     runs = make_runs(tmp_path, [ours, theirs], n=40)
     key = "sk-this-key-must-be-nowhere"
     ask = ("judge", *[run.path for run in runs], "--judge", "openai:qwen-judge", "--per-emotion", 12, "--canaries", 2)
-    with chat_judge(Planted(position=2.0).reply).running() as url:
+    planned = json.loads(serxbench(*ask, "--dry-run", "--json", "-q").stdout)
+    assert not (tmp_path / "judgments").exists()
+    server = chat_judge(Planted(position=2.0).reply)
+    with server.running() as url:
         done = serxbench(*ask, "--llm-cache", "cache", "--out", "out", OPENAI_BASE_URL=url, OPENAI_API_KEY=key)
     assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "out" / "judgments.jsonl").read_text().splitlines()
+    assert planned["n_pair_questions"] == len(rows)
+    assert planned["n_questions"] == len({question_of(each) for each in server.requests}) == len(server.requests)
+    assert "usd" not in planned, "no price is known of this judge"
     assert "ab: Angry has 10 of 12 pairs wanted" in done.stderr
     told = ("win rate", "95% interval", "decisions for the text shown first", "in logits, position", "40 rationales")
     for words in (*told, "identical", "master key", "injection", "warning: ", "leans to the text shown first"):
