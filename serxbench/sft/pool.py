@@ -6,7 +6,6 @@ Nothing is left out without a count and a reason. Shuffling comes before cutting
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from serxbench.audio import SAMPLE_RATE, read_ahead
+from serxbench.audio import read_ahead
 from serxbench.catalog import load_prompt
 from serxbench.corpora import Corpus, open_corpus, plurality
 from serxbench.emotions import EMOTIONS
@@ -26,7 +25,7 @@ from serxbench.progress import Progress
 from serxbench.records import Prompt, Utterance
 from serxbench.sft.limits import Limits
 from serxbench.sft.recipe import Recipe, Source
-from serxbench.sft.samples import Part, Sample, draw
+from serxbench.sft.samples import Pool, Sample, draw
 from serxbench.sft.targets import Rationale, Variant, is_taggable, read_rationales
 
 _Candidate = tuple[Corpus, Utterance, Sample]
@@ -69,40 +68,6 @@ class Opened:
                 name: getattr(settings, name)
                 for name in ("seed", "max_samples", "max_tokens", "validation_share", "speeds")
             },
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """The samples, shuffled, and how they came to be. left_out: corpus → reason → count."""
-
-    samples: tuple[Sample, ...]
-    left_out: Mapping[str, Mapping[str, int]]
-    n_held_out: int
-    n_unknown_speakers: int
-
-    def part(self, name: Part) -> list[Sample]:
-        """The samples of one part."""
-        return [sample for sample in self.samples if sample.part == name]
-
-    def sha256(self) -> str:
-        """The hash of the samples, wherever their clips lie."""
-        digest = hashlib.sha256()
-        for sample in self.samples:
-            digest.update((replace(sample, audio="").to_json() + "\n").encode())
-        return digest.hexdigest()
-
-    def describe(self) -> dict[str, Any]:
-        """What the model's card says of its data."""
-        return {
-            "samples_sha256": self.sha256(),
-            "n_train": len(self.part("train")),
-            "n_validation": len(self.part("validation")),
-            "n_held_out_clips": self.n_held_out,
-            "n_unknown_speakers": self.n_unknown_speakers,
-            "emotions": dict(sorted(Counter(sample.emotion for sample in self.part("train")).items())),
-            "hours": round(sum(sample.n_samples for sample in self.part("train")) / SAMPLE_RATE / 3600, 3),
-            "left_out": {name: dict(reasons) for name, reasons in self.left_out.items()},
         }
 
 
@@ -304,19 +269,3 @@ def _divide(samples: Sequence[Sample], speakers: Sequence[str | None], recipe: R
             "validate with are left; both parts need some, and validation needs two speakers in a corpus"
         )
     return divided
-
-
-def write_samples(pool: Pool) -> str:
-    """The text of samples.jsonl: a header line with the counts, then one line a sample."""
-    header = {
-        "left_out": {name: dict(reasons) for name, reasons in pool.left_out.items()},
-        "n_held_out": pool.n_held_out,
-        "n_unknown_speakers": pool.n_unknown_speakers,
-    }
-    return json.dumps(header) + "\n" + "".join(sample.to_json() + "\n" for sample in pool.samples)
-
-
-def read_samples(text: str) -> Pool:
-    """The pool that write_samples wrote."""
-    header, *lines = text.splitlines()
-    return Pool(samples=tuple(Sample.from_dict(json.loads(line)) for line in lines), **json.loads(header))

@@ -25,10 +25,10 @@ from serxbench.runs import lock_folder, write_atomically
 from serxbench.sft.export import export_llamafactory
 from serxbench.sft.folders import write_folder
 from serxbench.sft.limits import Limits
-from serxbench.sft.pool import Opened, Pool, RootOf, build_pool, open_recipe, read_samples, write_samples
+from serxbench.sft.pool import Opened, RootOf, build_pool, open_recipe
 from serxbench.sft.recipe import Recipe
 from serxbench.sft.release import Made
-from serxbench.sft.samples import Part
+from serxbench.sft.samples import Part, Pool, read_samples, write_samples
 from serxbench.sft.targets import Variant
 from serxbench.stages.backends import choose_device, choose_dtype
 from serxbench.stages.models import LocatedModel, locate_model

@@ -15,8 +15,9 @@ from serxbench.adapters import Loading
 from serxbench.errors import CorpusError, UnknownName, UsageError
 from serxbench.progress import Silent
 from serxbench.sft.limits import Limits
-from serxbench.sft.pool import Pool, build_pool, open_recipe, read_samples, write_samples
+from serxbench.sft.pool import build_pool, open_recipe
 from serxbench.sft.recipe import Recipe, read_recipe
+from serxbench.sft.samples import Pool, read_samples, write_samples
 from serxbench.sft.targets import VARIANTS, Variant
 
 WriteRecipe = Callable[..., Path]
