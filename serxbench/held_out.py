@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -62,13 +61,11 @@ def evaluation_parts(corpus: Corpus) -> list[Corpus]:
 class HeldOut:
     """The utterances that may not be trained on.
 
-    ids: (corpus, id) → where it stands. sounds: hash of the samples → whose they are and where it stands. unread: per
-    corpus, how many clips could not be read, so that their sound is compared with nothing.
+    ids: (corpus, id) → where it stands. sounds: hash of the samples → whose they are and where it stands.
     """
 
     ids: Mapping[tuple[str, str], str]
     sounds: Mapping[str, str]
-    unread: Mapping[str, int]
 
     def find(self, corpus: Corpus, utterance: Utterance, sha256: str | None) -> str | None:
         """Why the utterance must not be trained on, None if it may be. sha256: of its samples, None if unknown."""
@@ -86,11 +83,8 @@ def hold_out(parts: Sequence[Corpus], progress: Progress) -> HeldOut:
         for utterance in part.utterances
     ]
     digests = hash_clips([utterance for _, utterance, _ in whose], "hashing what is evaluated on", progress)
-    unread = Counter(
-        name for (name, utterance, _), digest in zip(whose, digests, strict=True) if utterance.audio and not digest
-    )
-    for name, count in unread.items():
-        progress.say(f"{name}: {count} of {len(whose)} evaluation clips cannot be read or compared")
+    if n_unread := sum(u.audio is not None and not digest for (_, u, _), digest in zip(whose, digests, strict=True)):
+        progress.say(f"{n_unread} of {len(whose)} evaluation clips cannot be read, and are compared with nothing")
     return HeldOut(
         ids={(name, utterance.id): where for name, utterance, where in whose},
         sounds={
@@ -98,7 +92,6 @@ def hold_out(parts: Sequence[Corpus], progress: Progress) -> HeldOut:
             for (_, utterance, where), digest in zip(whose, digests, strict=True)
             if digest
         },
-        unread=unread,
     )
 
 

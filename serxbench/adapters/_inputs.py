@@ -47,3 +47,14 @@ def pad_left(rows: Sequence[Sequence[int]], pad_token: int) -> dict[str, Any]:
         "input_ids": torch.tensor([[pad_token] * (longest - len(row)) + list(row) for row in rows]),
         "attention_mask": torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
     }
+
+
+def pooled_twice(frames: Any) -> Any:
+    """Audio tokens of so many mel frames, where an encoder halves them by a convolution and again by pooling.
+
+    25 tokens a second of frames of 10 ms. frames: a number, or an integer tensor.
+
+    >>> pooled_twice(100), pooled_twice(3000)
+    (25, 750)
+    """
+    return ((frames - 1) // 2 + 1 - 2) // 2 + 1

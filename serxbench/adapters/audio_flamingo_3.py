@@ -25,6 +25,7 @@ from serxbench.adapters._generative import (
     load_pretrained,
     unloadable,
 )
+from serxbench.adapters._inputs import pooled_twice
 from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.audio import SAMPLE_RATE
 from serxbench.errors import AdapterError
@@ -78,11 +79,6 @@ def _load_processor(folder: Path) -> Any:
         raise unloadable(folder, "Audio Flamingo 3", error) from error
 
 
-def _tokens_of(frames: Any) -> Any:
-    """The encoder halves the frames of a window by a convolution and again by pooling: 25 tokens a second."""
-    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
-
-
 class AudioFlamingo3(Generative):
     """A loaded Audio Flamingo 3; see serxbench.adapters.Adapter."""
 
@@ -105,7 +101,7 @@ class AudioFlamingo3(Generative):
             text_kwargs={"padding": True},
             audio_kwargs={"sampling_rate": SAMPLE_RATE, "padding": "max_length"},
         )
-        wanted = self._sum_windows(_tokens_of(inputs["input_features_mask"].sum(-1)), waveforms)
+        wanted = self._sum_windows(pooled_twice(inputs["input_features_mask"].sum(-1)), waveforms)
         check_audio_tokens((inputs["input_ids"] == self._model.config.audio_token_id).sum(-1), wanted)
         return inputs
 
@@ -114,7 +110,7 @@ class AudioFlamingo3(Generative):
         extractor = self._processor.feature_extractor
         whole, rest = divmod(samples, extractor.n_samples)
         windows = [extractor.n_samples] * whole + [rest] * (rest > 0)
-        return sum(int(_tokens_of(-(-window // extractor.hop_length))) for window in windows)
+        return sum(int(pooled_twice(-(-window // extractor.hop_length))) for window in windows)
 
     def _sum_windows(self, of_windows: Any, waveforms: Sequence[NDArray[np.float32]]) -> Any:
         """What belongs to each clip, from what belongs to each of its windows."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from serxbench.adapters import Loading
 from serxbench.adapters._generative import Generative, check_prompt_style, load_pretrained
+from serxbench.adapters._inputs import pooled_twice
 from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.adapters._speech_processor import SpeechProcessor, load_speech_processor
 from serxbench.audio import SAMPLE_RATE
@@ -68,11 +69,6 @@ def _load_processor(folder: Path) -> SpeechProcessor:
     return load_speech_processor(folder, "Qwen2.5-Omni", "WhisperFeatureExtractor")
 
 
-def _tokens_of(frames: Any) -> Any:
-    """The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second."""
-    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
-
-
 class Qwen25Omni(Generative):
     """A loaded Qwen2.5-Omni thinker; see serxbench.adapters.Adapter."""
 
@@ -97,7 +93,7 @@ class Qwen25Omni(Generative):
             return_tensors="pt",
         )
         mask = features["attention_mask"]
-        wanted = _tokens_of(mask.sum(-1))
+        wanted = pooled_twice(mask.sum(-1))
         return {
             **self._processor.tokenize(self.render(prompt), self._model.config.audio_token_id, wanted),
             "input_features": features["input_features"],
@@ -106,7 +102,7 @@ class Qwen25Omni(Generative):
 
     def count_audio_tokens(self, samples: int) -> int:
         """How many audio tokens a waveform of so many samples becomes; build_inputs counts the same in its mask."""
-        return int(_tokens_of(-(-samples // self._processor.feature_extractor.hop_length)))
+        return int(pooled_twice(-(-samples // self._processor.feature_extractor.hop_length)))
 
 
 def _samples_beyond(samples: int) -> int:

@@ -26,6 +26,7 @@ from serxbench.adapters._generative import (
     load_pretrained,
     unloadable,
 )
+from serxbench.adapters._inputs import pooled_twice
 from serxbench.adapters._renderer import Renderer, Weightless
 from serxbench.audio import SAMPLE_RATE
 from serxbench.records import Prompt
@@ -84,11 +85,6 @@ def _load_processor(folder: Path) -> Any:
         raise unloadable(folder, "Qwen2-Audio", error) from error
 
 
-def _tokens_of(frames: Any) -> Any:
-    """The encoder halves the mel frames by a convolution and again by pooling: 25 tokens a second."""
-    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
-
-
 class Qwen2Audio(Generative):
     """A loaded Qwen2-Audio model; see serxbench.adapters.Adapter."""
 
@@ -115,10 +111,10 @@ class Qwen2Audio(Generative):
             return_tensors="pt",
             padding=True,
         )
-        wanted = _tokens_of(inputs["feature_attention_mask"].sum(-1))
+        wanted = pooled_twice(inputs["feature_attention_mask"].sum(-1))
         check_audio_tokens((inputs["input_ids"] == self._model.config.audio_token_id).sum(-1), wanted)
         return inputs
 
     def count_audio_tokens(self, samples: int) -> int:
         """How many audio tokens a waveform of so many samples becomes; build_inputs counts the same in its mask."""
-        return int(_tokens_of(-(-samples // self._processor.feature_extractor.hop_length)))
+        return int(pooled_twice(-(-samples // self._processor.feature_extractor.hop_length)))

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
+from serxbench.adapters._inputs import pooled_twice
 from serxbench.demo import nano_data
 from serxbench.demo.generate import DATA
 from serxbench.demo.nano_data import Features
@@ -77,7 +78,7 @@ class Heads(nn.Module):
 
     def forward(self, audio: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits of the emotions, logits of the sentences). frames: of each clip, before the encoder."""
-        lengths = count_audio_tokens(frames)[:, None]
+        lengths = pooled_twice(frames)[:, None]
         valid = torch.arange(audio.shape[1])[None, :] < lengths
         mean = (audio * valid[..., None]).sum(dim=1) / lengths
         variance = ((audio - mean[:, None]) ** 2 * valid[..., None]).sum(dim=1) / lengths
@@ -102,11 +103,6 @@ def encode(model: Qwen2AudioForConditionalGeneration, features: torch.Tensor, fr
     pooled = tower.layer_norm(tower.avg_pooler(hidden.permute(0, 2, 1)).permute(0, 2, 1))
     tokens: torch.Tensor = model.model.multi_modal_projector(pooled)
     return tokens
-
-
-def count_audio_tokens(frames: torch.Tensor) -> torch.Tensor:
-    """How many tokens the processor gives to so many mel frames."""
-    return ((frames - 1) // 2 - 1) // 2 + 1
 
 
 def make_batch(rows: Sequence[dict[str, Any]], features: Sequence[Features]) -> Batch:

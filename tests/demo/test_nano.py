@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
+from serxbench.adapters._inputs import pooled_twice
 from serxbench.audio import read_audio
 from serxbench.demo import nano_base, nano_data
 from serxbench.demo.generate import DATA
@@ -90,7 +91,7 @@ def test_training_hears_what_the_processor_makes(model: Any, processor: Any) -> 
         model(**inputs)
         hook.remove()
         audio = nano_base.encode(model, cropped, frames)
-    counts = nano_base.count_audio_tokens(frames)
+    counts = pooled_twice(frames)
     assert counts.tolist() == (inputs["input_ids"] == model.config.audio_token_id).sum(dim=1).tolist()
     for ours, theirs, count in zip(audio, heard[0], counts.tolist(), strict=True):
         torch.testing.assert_close(ours[:count], theirs[:count], atol=1e-4, rtol=1e-4)
