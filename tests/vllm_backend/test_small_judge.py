@@ -1,4 +1,4 @@
-"""A real small language model, SmolLM2-135M behind vLLM's server, judges `nano` with against without reasoning."""
+"""A real small language model, SmolLM2-135M behind vLLM's server, judges `nano` against its twin without reasons."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def judging(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path, str]:
     """What is reported, the folder, and what the terminal shows."""
     folder = tmp_path_factory.mktemp("judged")
     with_reasons, without = folder / "with-reasons", folder / "without"
-    respond(with_reasons, "--cot", "--limit", 12)
-    respond(without, "--limit", 12)
+    respond(with_reasons, "--limit", 12)
+    respond(without, "--model", "nano-no-reason", "--limit", 12)
     ask = [sys.executable, "-m", "serxbench", "judge", with_reasons, without, "--judge", f"openai:{smol_server.NAME}"]
     ask += ["--per-emotion", 1, "--canaries", 1, "--max-new-tokens", 120, "--no-figure", "--out", folder / "out"]
     ask += ["--llm-cache", folder / "cache", "--quiet"]
