@@ -1,1 +1,1 @@
-"""The embedded corpus `demo` (synthetic speech, simulated annotators) and the script that trains `nano` on it."""
+"""The embedded corpus `demo` (synthetic speech, simulated annotators), and the base and rationales of `nano`."""
