@@ -1,4 +1,4 @@
-"""What the base of `nano` is trained on: the corpus's rows, the texts of its vocabulary, and mel features computed once."""
+"""What the base of `nano` is trained on: the corpus's rows, the texts of its vocabulary, and mel features."""
 
 from __future__ import annotations
 

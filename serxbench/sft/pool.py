@@ -43,6 +43,12 @@ class Opened:
     held_out: tuple[Corpus, ...]
     variants: tuple[Variant, ...]
 
+    @property
+    def teachers(self) -> list[str]:
+        """The models that wrote the kept rationales, as far as their rows say."""
+        rows = (row for _, _, rationales in self.sources for row in (rationales or {}).values())
+        return sorted({row.teacher for row in rows if row.kept and row.teacher})
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides which samples there will be, without a path of this machine."""
         recipe, settings = self.recipe, self.recipe.settings

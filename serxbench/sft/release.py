@@ -42,6 +42,7 @@ class Made:
 def _card_text(made: Made) -> str:
     base, facts = made.base, made.facts
     is_lora = facts["settings"]["method"] == "lora"
+    teachers: list[str] = facts.get("teachers", [])
     fields: dict[str, Any] = {
         "name": made.name,
         "adapter": "lora" if is_lora else base.adapter,
@@ -55,6 +56,8 @@ def _card_text(made: Made) -> str:
         "licence": f"base: {base.licence}; trained on {_licences(facts)}",
         "licence_limits": base.licence_limits,
         "family": base.family,
+        # A card names one; a judge of its family is warned about.
+        "teacher": teachers[0] if len(teachers) == 1 else None,
         "settings": None if is_lora else dict(base.settings),
     }
     front = yaml.safe_dump(
@@ -90,6 +93,7 @@ def _prose(made: Made) -> str:
     lines = [
         f"`{base['name']}` fine-tuned by serxbench {__version__}, variant {facts['variant']}.",
         f"- The answers it was trained on: `{_VARIANTS[facts['variant']]}`.",
+        *([f"- Rationales by: {', '.join(facts['teachers'])}."] if "teachers" in facts else []),
         f"- Base: {base['name']}, revision {base['revision']}; prompt style `{base['prompt_style']}`.",
         f"- Trained: {how}: {outcome['n_learning']:,} of {outcome['n_weights']:,} weights.",
         f"- Data: {corpora}. {samples['n_train']} samples ({samples['hours']:g} h), and {samples['n_validation']} of "

@@ -20,13 +20,14 @@ _TAGS = ("<asr>", "</asr>", "<answer>", "</answer>", "<reason>", "</reason>", "<
 
 @dataclass(frozen=True, kw_only=True)
 class Rationale:
-    """What a teacher said of one utterance, and whether curation kept it."""
+    """What a teacher said of one utterance, and whether curation kept it. teacher: its card, if the row says so."""
 
     id: str
     emotion: str
     transcript: str
     text: str
     kept: bool
+    teacher: str | None = None
 
 
 def as_variant(name: str) -> Variant:
@@ -94,6 +95,13 @@ def _check(row: Mapping[str, Any]) -> Rationale:
     emotion = row["emotion"].capitalize()
     if emotion not in EMOTIONS:
         raise ValueError(f"the emotion '{row['emotion']}' is none of {', '.join(EMOTIONS)}")
+    if not isinstance(teacher := row.get("teacher"), str | None):
+        raise TypeError(f"'teacher' must be text; found {teacher!r}")
     return Rationale(
-        id=row["id"], emotion=emotion, transcript=row["transcript"], text=row["rationale"] or "", kept=kept
+        id=row["id"],
+        emotion=emotion,
+        transcript=row["transcript"],
+        text=row["rationale"] or "",
+        kept=kept,
+        teacher=teacher,
     )

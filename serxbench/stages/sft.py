@@ -230,6 +230,7 @@ def _facts(
     """All that decides the weights, and nothing else: no path, no time."""
     opened, pool = data
     settings = request.recipe.settings
+    teachers = opened.teachers if variant == "with-reason" else []
     return {
         "serxbench": __version__,
         "variant": variant,
@@ -238,6 +239,7 @@ def _facts(
         "modules": find_adapter(model.card.adapter).LORA_MODULES if settings.method == "lora" else None,
         "data": opened.describe(),
         "samples": pool.describe(),
+        **({"teachers": teachers} if teachers else {}),
         "device": accelerator.device.type,
         "packages": {package: version(package) for package in _PACKAGES},
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Serxbench, read_rows
+from conftest import Serxbench, read_rows, write_rows
 from safetensors.torch import load_file
 
 from serxbench.adapters import lora
@@ -112,6 +112,15 @@ def test_the_card_says_what_it_was_made_from_and_no_path(
     assert (card.base, card.prompt_style, card.max_audio_seconds) == ("nano", "chat", 6)
     for file in trained.folder.iterdir():
         assert str(tmp_path).encode() not in file.read_bytes(), file.name
+
+
+def test_the_card_names_the_teacher_of_the_reasons(write_recipe: WriteRecipe, tmp_path: Path, rationales: Path) -> None:
+    rows = read_rows(rationales)
+    write_rows(rationales, [{**row, "teacher": "q2.5o"} for row in rows])
+    both = train(write_recipe(settings={"epochs": 1}), tmp_path / "out", ("with-reason", "without-reason"))
+    cards = [resolve_card(str(each.folder)) for each in both]
+    assert [card.teacher for card in cards] == ["q2.5o", None]
+    assert "Rationales by: q2.5o." in (both[0].folder / f"{both[0].folder.name}.md").read_text()
 
 
 def stage_hash(path: Path) -> str:
