@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models
 
 #: Development data that is not part of the project; tests that need it skip without it.
+# A shell has what it starts in the background ignore this signal, and that is handed down to what is interrupted here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 #: vLLM lives in an environment of its own: `make test-vllm` makes it and runs these.
