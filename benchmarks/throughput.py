@@ -1,6 +1,7 @@
-"""Utterances a second of `nano`: this harness beside a bare `generate` loop, and beside lmms-eval if it is there.
+"""Utterances a second of a small model: this harness beside a bare `generate` loop, and beside lmms-eval if it is here.
 
-    python benchmarks/throughput.py [--items 1000] [--batch-size 8] [--rounds 3] [--lmms-eval PATH/bin/python]
+    python benchmarks/throughput.py [--items 1000] [--batch-size 8] [--rounds 3] [--model nano|nano-no-reason]
+        [--lmms-eval PATH/bin/python]
 
 Overhead: the respond stage, from the loaded model to the file of responses (planning, decoding, the proof that the
 model hears, generating, the journal), against two loops that do nothing but what the model needs, on the same batches
@@ -43,7 +44,7 @@ from serxbench.stages.models import load_adapter, locate_model
 from serxbench.stages.respond import respond
 
 N_NEW_TOKENS = 256
-NANO = Path(__file__).parent.parent / "model_cards" / "nano"
+CARDS = Path(__file__).parent.parent / "model_cards"
 
 
 def main() -> None:
@@ -52,17 +53,18 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="nano", help="nano, or nano-no-reason with its short answers")
     parser.add_argument("--lmms-eval", type=Path, help="the Python of an environment that has it")
     chosen = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     with tempfile.TemporaryDirectory() as scratch:
         manifest, utterances = write_manifest(Path(scratch), chosen.items)
         print(f"{len(utterances)} clips, batches of {chosen.batch_size}, torch {torch.__version__} on {_machine()}")
-        compare_with_loops(manifest, utterances, chosen.batch_size, chosen.rounds)
+        compare_with_loops(chosen.model, manifest, utterances, chosen.batch_size, chosen.rounds)
         if chosen.lmms_eval is None:
             print("lmms-eval: left out (--lmms-eval PATH/bin/python)")
         else:
-            compare_with_lmms_eval(manifest, chosen.lmms_eval, chosen.batch_size, chosen.rounds)
+            compare_with_lmms_eval(chosen.model, manifest, chosen.lmms_eval, chosen.batch_size, chosen.rounds)
 
 
 def write_manifest(folder: Path, n: int) -> tuple[Path, list[Utterance]]:
@@ -75,9 +77,11 @@ def write_manifest(folder: Path, n: int) -> tuple[Path, list[Utterance]]:
     return manifest, utterances
 
 
-def compare_with_loops(manifest: Path, utterances: Sequence[Utterance], batch_size: int, rounds: int) -> None:
+def compare_with_loops(
+    name: str, manifest: Path, utterances: Sequence[Utterance], batch_size: int, rounds: int
+) -> None:
     """Prints items a second of the respond stage and of both loops, and the overhead."""
-    card = resolve_card("nano")
+    card = resolve_card(name)
     adapter: Any = load_adapter(locate_model(card), "cpu", "float32")
     model, processor = adapter._model, adapter._processor
     corpus = open_corpus(f"manifest:{manifest}")
@@ -161,8 +165,8 @@ def run_stage(request: RespondRequest) -> tuple[float, dict[str, str]]:
         return took - loading, {row["id"]: row["text"] for row in rows}
 
 
-def compare_with_lmms_eval(manifest: Path, python: Path, batch_size: int, rounds: int) -> None:
-    """Prints wall seconds of both commands, and their ratio."""
+def compare_with_lmms_eval(name: str, manifest: Path, python: Path, batch_size: int, rounds: int) -> None:
+    """Prints wall seconds of both commands, and their ratio. name: the model."""
     task = manifest.parent / "task"
     task.mkdir()
     # lmms-eval puts no sound in the prompt itself; the question is the same.
@@ -173,12 +177,12 @@ def compare_with_lmms_eval(manifest: Path, python: Path, batch_size: int, rounds
     (task / "clips.yaml").write_text(_TASK.format(data=data), encoding="utf-8")
     (task / "clips_task.py").write_text(_TASK_CODE, encoding="utf-8")
     (task / "start.py").write_text(_START, encoding="utf-8")
-    model = f"pretrained={NANO},device=cpu,device_map=auto"
+    model = f"pretrained={CARDS / name},device=cpu,device_map=auto"
     theirs = [python, "start.py", "--model", "qwen2_audio", "--model_args", model, "--tasks", "clips"]
     theirs += ["--include_path", task, "--batch_size", batch_size, "--log_samples", "--output_path", task / "out"]
     seconds: dict[str, list[float]] = {"serxbench": [], "lmms-eval": []}
     for n in range(rounds):
-        ours = [sys.executable, "-m", "serxbench", "respond", "--model", "nano", "--mode", "open", "--quiet"]
+        ours = [sys.executable, "-m", "serxbench", "respond", "--model", name, "--mode", "open", "--quiet"]
         ours += ["--data", f"manifest:{manifest}", "--batch-size", batch_size, "--out", manifest.parent / f"run{n}"]
         seconds["serxbench"].append(wall(ours, task))
         seconds["lmms-eval"].append(wall(theirs, task))
