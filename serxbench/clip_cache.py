@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-from serxbench.errors import RunError
-from serxbench.llm._cache import usual_cache
+from serxbench.cache_files import cache_folder, open_cache
 
 
 class ClipCache:
@@ -19,17 +17,8 @@ class ClipCache:
 
     def __init__(self, kind: str, path: Path | None = None) -> None:
         self._kind = kind
-        path = path or usual_cache().with_name("clips.sqlite")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS clips (key TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID"
-            )
-        except (sqlite3.Error, OSError) as error:
-            raise RunError(f"{path}: is no usable cache ({error}); delete it") from error
+        path = path or cache_folder() / "clips.sqlite"
+        self._connection = open_cache(path, "clips (key TEXT PRIMARY KEY, found TEXT)", advice="delete it")
 
     def find(self, clip: Path) -> Any:
         """What was kept for the clip as it is now, None if nothing was."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
 
+from serxbench.cache_files import cache_folder, open_cache
 from serxbench.errors import RunError
 
 #: Raised by one when a change makes older entries unreadable; they are then asked again.
@@ -16,15 +16,12 @@ _SCHEMA = 1
 
 
 def usual_cache() -> Path:
-    """The cache's file where nothing else is said: in SERXBENCH_CACHE, else in the user's folder for caches.
+    """The cache's file where nothing else is said.
 
     >>> usual_cache().name
     'llm.sqlite'
     """
-    named = os.environ.get("SERXBENCH_CACHE")
-    if named:
-        return Path(named).expanduser() / "llm.sqlite"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "serxbench" / "llm.sqlite"
+    return cache_folder() / "llm.sqlite"
 
 
 class Cache:
@@ -33,17 +30,8 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A write-ahead log survives a kill at any moment, and costs no wait for the disk at each reply.
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, schema INTEGER, reply TEXT) WITHOUT ROWID"
-            )
-        except (sqlite3.Error, OSError) as error:
-            raise RunError(f"{path}: is no usable cache of replies ({error}); name another with --llm-cache") from error
+        columns = "replies (key TEXT PRIMARY KEY, schema INTEGER, reply TEXT)"
+        self._connection = open_cache(path, columns, advice="name another with --llm-cache")
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The reply under `key`, None if there is none. Raises RunError."""
