@@ -95,7 +95,8 @@ def open_recipe(recipe: Recipe, variants: Sequence[Variant], root_of: RootOf) ->
         sources.append((source, corpus, rationales))
     held_out = [part for source, corpus, _ in sources if not source.whole for part in evaluation_parts(corpus)]
     held_out += [open_corpus(data, root_of(data)) for data in recipe.held_out]
-    return Opened(recipe=recipe, sources=tuple(sources), held_out=tuple(held_out), variants=tuple(variants))
+    each_once = {(part.data, part.revision): part for part in held_out}  # two sources may be of one corpus
+    return Opened(recipe=recipe, sources=tuple(sources), held_out=tuple(each_once.values()), variants=tuple(variants))
 
 
 def _describe(corpus: Corpus) -> dict[str, Any]:

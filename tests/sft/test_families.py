@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tiny_speech_llms
 import torch
-from conftest import read_rows
 
 from serxbench.adapters import Loading, find_adapter
 from serxbench.adapters.lora import hear_test_clip
@@ -23,7 +22,8 @@ from serxbench.sft.pool import build_pool, open_recipe
 from serxbench.sft.recipe import Settings, read_recipe
 from serxbench.sft.trainee import IGNORED, load_trainee
 from serxbench.stages.models import load_adapter, locate_model
-from serxbench.stages.sft import SftRequest, sft
+
+from .training import losses, train
 
 WriteRecipe = Callable[..., Path]
 
@@ -57,17 +57,9 @@ def test_the_loss_is_over_the_answers_whatever_is_batched(family: str, base: Pat
 
 
 def test_a_lora_is_trained_and_loaded(family: str, base: Path, write_recipe: WriteRecipe, tmp_path: Path) -> None:
-    recipe = read_recipe(str(write_recipe(base=str(base))))
-    request = SftRequest(
-        recipe=recipe,
-        base=resolve_card(recipe.base),
-        variants=("with-reason",),
-        root_of=lambda data: None,
-        device="cpu",
-    )
-    (trained,) = sft(request, tmp_path / "out", Silent())
-    losses = [row["loss"] for row in read_rows(tmp_path / "out" / "with-reason" / "losses.jsonl") if "loss" in row]
-    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.3
+    (trained,) = train(write_recipe(base=str(base)), tmp_path / "out")
+    found = losses(tmp_path / "out")
+    assert np.mean(found[-3:]) < np.mean(found[:3]) - 0.3
     learnt = json.loads((trained.folder / "sft.json").read_text())["outcome"]["parameters"]
     kinds = {re.sub(r"\.\d+\.", ".*.", name).rpartition(".lora_")[0] for name in learnt}
     assert len(kinds) == 5

@@ -111,6 +111,17 @@ def test_what_the_recipe_holds_out_is_left_out_by_id(
     assert pool.left_out["corpus"] == {"held_out_id": 3}
 
 
+def test_two_sources_of_one_corpus_hold_its_test_items_out_once(
+    write_recipe: WriteRecipe, corpus: Path, rationales: Path
+) -> None:
+    sources = [
+        {"data": f"manifest:{corpus}#train", "rationales": str(rationales), "labels": labels}
+        for labels in (["Angry", "Sad"], ["Happy", "Neutral"])
+    ]
+    opened = open_recipe(read_recipe(str(write_recipe(corpora=sources))), VARIANTS, lambda data: None)
+    assert [len(part.utterances) for part in opened.held_out] == [4]
+
+
 def test_reasons_for_leaving_out_are_counted(
     write_recipe: WriteRecipe, corpus: Path, rationales: Path, tiny_checkpoint: Path
 ) -> None:

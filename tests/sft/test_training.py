@@ -24,30 +24,15 @@ from serxbench.catalog import resolve_card
 from serxbench.errors import RunError, UsageError
 from serxbench.progress import Silent
 from serxbench.sft.loop import Task
-from serxbench.sft.recipe import Settings, read_recipe
+from serxbench.sft.recipe import Settings
 from serxbench.sft.state import State
 from serxbench.stages import sft as stage
 from serxbench.stages.merge import MergeRequest, merge
 from serxbench.stages.models import load_adapter, locate_model
-from serxbench.stages.sft import SftRequest, Trained, sft
+
+from .training import losses, train
 
 WriteRecipe = Callable[..., Path]
-
-
-def train(path: Path, out: Path, variants: Any = ("with-reason",), **changes: Any) -> list[Trained]:
-    recipe = read_recipe(str(path), changes)
-    request = SftRequest(
-        recipe=recipe,
-        base=resolve_card(recipe.base),
-        variants=tuple(variants),
-        root_of=lambda data: None,
-        device="cpu",
-    )
-    return sft(request, out, Silent())
-
-
-def losses(out: Path, variant: str = "with-reason") -> list[float]:
-    return [row["loss"] for row in read_rows(out / variant / "losses.jsonl") if "loss" in row]
 
 
 def hear(folder: Path, **changes: Any) -> Any:

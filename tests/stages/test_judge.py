@@ -470,6 +470,9 @@ def test_the_report_on_the_terminal(tmp_path: Path, serxbench: Serxbench):
     assert planned["n_pair_questions"] == len(rows)
     assert planned["n_questions"] == len({question_of(each) for each in server.requests}) == len(server.requests)
     assert "usd" not in planned, "no price is known of this judge"
+    shown = serxbench(*ask, "--dry-run", "-q").stdout
+    assert f"{planned['n_questions']} different questions ({planned['n_pair_questions']} on pairs" in shown
+    assert "price unknown" in shown
     assert "ab: Angry has 10 of 12 pairs wanted" in done.stderr
     told = ("win rate", "95% interval", "decisions for the text shown first", "in logits, position", "40 rationales")
     for words in (*told, "identical", "master key", "injection", "warning: ", "leans to the text shown first"):
